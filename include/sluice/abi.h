@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR MIT) */
+/*
+ * abi.h - the layout of every BPF map that sluice's processes and programs share.
+ *
+ * Included by BPF programs and by user space alike: plain __u types, explicit padding, a
+ * _Static_assert on every size. Any change of layout raises SLUICE_ABI_VERSION; a daemon that
+ * finds pinned maps of another version refuses them. Times are CLOCK_MONOTONIC nanoseconds
+ * (bpf_ktime_get_ns). Addresses are 16 bytes in network order; IPv4 is mapped (::ffff:a.b.c.d).
+ */
+#ifndef SLUICE_ABI_H
+#define SLUICE_ABI_H
+
+#include <linux/types.h>
+
+#include "verdicts.h"
+
+#define SLUICE_ABI_VERSION 1
+
+#define SLUICE_MAX_LISTENERS 256
+#define SLUICE_MAX_WORKERS   128
+#define SLUICE_MAX_GROUPS    4096
+#define SLUICE_MAX_BACKENDS  16384
+#define SLUICE_MAX_SOURCES   262144
+#define SLUICE_MAX_ACL       131072
+#define SLUICE_NAME_MAX      40 /* group names in the maps, with the NUL */
+
+/* A worker whose heartbeat is older gets no new connection from sk_lookup. */
+#define SLUICE_HEARTBEAT_LIMIT_NS (1000ull * 1000 * 1000)
+/* How often a worker writes its heartbeat. */
+#define SLUICE_HEARTBEAT_NS (100ull * 1000 * 1000)
+
+/*
+ * listeners: HASH. XDP and sk_lookup look up {destination, port}, then {any, port}, where any is
+ * :: for IPv6 packets and ::ffff:0.0.0.0 for IPv4 ones. A listener on [::] therefore has two
+ * entries with the same id.
+ */
+struct sluice_listener_key {
+	__u32 address[4]; /* network order */
+	__u16 port;	  /* network order */
+	__u8 protocol;	  /* IPPROTO_TCP */
+	__u8 pad;
+};
+
+#define SLUICE_LISTENER_ALLOW_LIST 1u /* sources in no allow entry are denied */
+
+#define SLUICE_GROUP_NONE 0xffffffffu /* listener without a group: never all down */
+
+struct sluice_listener {
+	__u32 id; /* below SLUICE_MAX_LISTENERS: index of listener_stats, row of sockets */
+	__u32 flags;
+	__u32 group;	/* index into groups, or SLUICE_GROUP_NONE */
+	__u32 slots;	/* worker slots in use: sockets 0..slots-1 of this listener's row */
+	__u8 v4_prefix; /* sources are counted by this prefix of IPv4 addresses, 0..32 */
+	__u8 v6_prefix; /* and of IPv6 addresses, 0..128 */
+	__u8 pad[6];
+	/* GCRA (ITU-T I.371): one new connection each interval, bursts up to tolerance/interval+1.
+	 * An interval of 0 is no limit. */
+	__u64 source_interval_ns;
+	__u64 source_tolerance_ns;
+	__u64 listener_interval_ns;
+	__u64 listener_tolerance_ns;
+};
+
+/* sockets: SOCKMAP, key listener id * SLUICE_MAX_WORKERS + worker slot. */
+
+/* workers: ARRAY, MMAPABLE, by slot. Written by the worker that holds the slot (state: also by
+ * the supervisor when the worker is gone), read by sk_lookup and everyone. */
+enum sluice_worker_state {
+	SLUICE_WORKER_FREE = 0,
+	SLUICE_WORKER_STARTING = 1,
+	SLUICE_WORKER_LIVE = 2,
+	SLUICE_WORKER_DRAINING = 3,
+	SLUICE_WORKER_DEAD = 4,
+};
+
+struct sluice_worker {
+	__u32 state; /* enum sluice_worker_state */
+	__u32 pid;
+	__u64 heartbeat_ns;
+	__u32 connections; /* downstream connections open now */
+	__u32 active_rpcs; /* calls under way now */
+	__u64 started_ns;
+	/* totals since the slot was filled */
+	__u64 accepted;		 /* downstream connections */
+	__u64 refused;		 /* closed at once: over the limit of connections */
+	__u64 handshakes;	 /* TLS handshakes done */
+	__u64 handshakes_resumed;
+	__u64 handshakes_failed; /* TLS errors and time-outs */
+	__u64 alpn_refused;	 /* no h2 offered */
+	__u64 calls;		 /* calls begun */
+	__u64 calls_ended[17];	 /* by grpc-status 0..16 as the client saw it */
+	__u64 calls_cancelled;	 /* ended by the client: RST_STREAM or disconnect */
+	__u64 calls_failed;	 /* answered by sluice itself */
+	__u64 replays;		 /* calls sent again to another backend */
+	__u64 deadlines;	 /* grpc-timeout expired here */
+	__u64 protocol_errors;	 /* connections ended by GOAWAY with an error */
+	__u64 upstream_connects;
+	__u64 upstream_connect_failures;
+	__u64 buffered_bytes;	 /* in leg buffers now */
+	__u64 rx_bytes;		 /* downstream plaintext in */
+	__u64 tx_bytes;		 /* downstream plaintext out */
+	__u64 reserved[26];
+};
+
+/* groups: ARRAY, MMAPABLE, by group id. Written by the monitor (live, total) and the supervisor
+ * (name, on_all_down); read by XDP and the workers. */
+enum sluice_on_all_down {
+	SLUICE_ALL_DOWN_ACCEPT = 0,
+	SLUICE_ALL_DOWN_RESET = 1,
+	SLUICE_ALL_DOWN_DROP = 2,
+};
+
+struct sluice_group {
+	__u32 live;  /* backends with weight that are not down; 0: on_all_down holds */
+	__u32 total; /* backends with weight */
+	__u32 on_all_down;
+	__u32 used;	  /* 1 while a group has this id */
+	__u64 changed_ns; /* when live last changed */
+	char name[SLUICE_NAME_MAX];
+};
+
+/* backends: ARRAY, MMAPABLE, by backend id. First cache line: supervisor and monitor. Second:
+ * the workers' shared words, all by atomics. */
+enum sluice_health {
+	SLUICE_HEALTH_UNKNOWN = 0, /* no verdict yet: counts as live */
+	SLUICE_HEALTH_UP = 1,
+	SLUICE_HEALTH_DOWN = 2,
+};
+
+/* Why the last check failed; detail holds the errno, grpc-status or HTTP status. */
+enum sluice_health_reason {
+	SLUICE_REASON_NONE = 0,
+	SLUICE_REASON_CONNECT = 1,     /* detail: errno */
+	SLUICE_REASON_TIMEOUT = 2,     /* detail: timeout in ms */
+	SLUICE_REASON_RESET = 3,       /* detail: HTTP/2 error code of RST_STREAM or GOAWAY */
+	SLUICE_REASON_DISCONNECT = 4,  /* the connection ended before the answer */
+	SLUICE_REASON_GRPC_STATUS = 5, /* detail: grpc-status */
+	SLUICE_REASON_HTTP_STATUS = 6, /* detail: :status */
+	SLUICE_REASON_NOT_SERVING = 7, /* detail: ServingStatus of grpc.health.v1 */
+	SLUICE_REASON_PROTOCOL = 8,    /* not HTTP/2, or no grpc-status */
+};
+
+struct sluice_backend {
+	__u32 group; /* index into groups */
+	__u32 generation; /* changes when the id is given to another backend; 0: id unused */
+	__u8 address[16];
+	__u16 port; /* host order */
+	__u16 weight;
+	__u32 health;	     /* enum sluice_health */
+	__u32 health_reason; /* enum sluice_health_reason of the last failed check */
+	__u32 health_detail;
+	__u64 health_changed_ns;
+	__u64 ejected_until_ns; /* 0: not ejected */
+	__u64 checks;		/* health checks ended; written by the monitor, as the next two */
+	/* second cache line */
+	__u32 active_rpcs; /* calls under way from all workers */
+	__u32 connections; /* upstream connections open from all workers */
+	__u64 calls;	   /* total begun */
+	__u64 failures;	   /* calls ended by reset, disconnect or connect failure */
+	__u64 checks_failed;
+	__u64 health_changes;
+	__u64 reserved[3];
+};
+
+/* acl_exact: HASH {address} -> action; acl_v4, acl_v6: LPM_TRIE. The longest prefix wins; an
+ * exact entry beats every prefix. acl_v4 keys hold plain IPv4 addresses. */
+enum sluice_acl_action {
+	SLUICE_ACL_DENY = 1,
+	SLUICE_ACL_ALLOW = 2,
+};
+
+struct sluice_acl_exact_key {
+	__u32 address[4];
+};
+
+struct sluice_acl_v4_key {
+	__u32 prefixlen;
+	__u32 address;
+};
+
+struct sluice_acl_v6_key {
+	__u32 prefixlen;
+	__u32 address[4];
+};
+
+struct sluice_acl_entry {
+	__u32 action; /* enum sluice_acl_action */
+	__u32 pad;
+};
+
+/* sources: LRU_HASH. GCRA's theoretical arrival time of one source prefix at one listener. */
+struct sluice_source_key {
+	__u32 address[4]; /* masked to the listener's prefix */
+	__u32 listener;
+	__u32 pad;
+};
+
+struct sluice_source {
+	__u64 tat_ns;
+};
+
+/* listener_times: ARRAY by listener id. GCRA's theoretical arrival time of the listener. */
+struct sluice_listener_time {
+	__u64 tat_ns;
+};
+
+/* listener_stats: PERCPU_ARRAY by listener id. */
+struct sluice_listener_stats {
+	__u64 packets;	       /* all packets to the listener */
+	__u64 syns;	       /* new connections asked for */
+	__u64 passed;	       /* ... passed on */
+	__u64 denied;	       /* ... by ACL */
+	__u64 source_limited;
+	__u64 listener_limited;
+	__u64 all_down;	       /* reset or dropped by on_all_down */
+	__u64 picked;	       /* sk_lookup gave a worker's socket */
+	__u64 pick_fallback;   /* sk_lookup found no live worker */
+};
+
+/* verdicts: PERCPU_ARRAY by enum verdict_reason. */
+struct sluice_verdict_count {
+	__u64 packets;
+	__u64 bytes;
+};
+
+/* meta: ARRAY of one. */
+struct sluice_meta {
+	__u32 abi_version;
+	__u32 layout_hash; /* SLUICE_LAYOUT_HASH */
+	__u32 supervisor_pid;
+	__u32 pad;
+};
+
+#define SLUICE_ASSERT_SIZE(type, bytes) _Static_assert(sizeof(struct type) == (bytes), #type)
+SLUICE_ASSERT_SIZE(sluice_listener_key, 20);
+SLUICE_ASSERT_SIZE(sluice_listener, 56);
+SLUICE_ASSERT_SIZE(sluice_worker, 512);
+SLUICE_ASSERT_SIZE(sluice_group, 64);
+SLUICE_ASSERT_SIZE(sluice_backend, 128);
+SLUICE_ASSERT_SIZE(sluice_acl_exact_key, 16);
+SLUICE_ASSERT_SIZE(sluice_acl_v4_key, 8);
+SLUICE_ASSERT_SIZE(sluice_acl_v6_key, 20);
+SLUICE_ASSERT_SIZE(sluice_acl_entry, 8);
+SLUICE_ASSERT_SIZE(sluice_source_key, 24);
+SLUICE_ASSERT_SIZE(sluice_source, 8);
+SLUICE_ASSERT_SIZE(sluice_listener_time, 8);
+SLUICE_ASSERT_SIZE(sluice_listener_stats, 72);
+SLUICE_ASSERT_SIZE(sluice_verdict_count, 16);
+SLUICE_ASSERT_SIZE(sluice_meta, 16);
+
+/* Changes with any size or count above, and with the version. */
+#define SLUICE_LAYOUT_HASH                                                                         \
+	((__u32)(((((((((__u32)SLUICE_ABI_VERSION * 31 + sizeof(struct sluice_listener)) * 31 +    \
+		      sizeof(struct sluice_worker)) * 31 + sizeof(struct sluice_group)) * 31 +     \
+		    sizeof(struct sluice_backend)) * 31 + sizeof(struct sluice_listener_stats)) * 31 + \
+		  SLUICE_MAX_WORKERS) * 31 + SLUICE_MAX_LISTENERS) * 31 + VERDICT_MAX))
+
+#endif

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * config.h - the configuration as plain data: what config_load makes of a file, what the
+ * supervisor resolves and sends, what workers and the monitor hold. Immutable once shared; a
+ * stream keeps a reference to the one it began with. docs/CONFIG.md gives every key.
+ */
+#ifndef SLUICE_CONFIG_CONFIG_H
+#define SLUICE_CONFIG_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/log.h"
+#include "sluice/abi.h"
+
+/* Where a value stands in the file; both count from 1. */
+struct config_place {
+	uint32_t line, column;
+};
+
+/* A rate such as 100/s. interval_ns 0: no limit. burst: how many at once, at least 1. */
+struct config_rate {
+	uint64_t interval_ns;
+	uint32_t burst;
+};
+
+enum config_kernel_mode { KERNEL_AUTO, KERNEL_REQUIRED, KERNEL_OFF };
+enum config_xdp_mode { XDP_MODE_AUTO, XDP_MODE_NATIVE, XDP_MODE_GENERIC };
+
+struct config_interface {
+	char *name;
+	enum config_xdp_mode xdp;
+	struct config_place place;
+};
+
+struct config_kernel {
+	enum config_kernel_mode mode;
+	char *pin_path;
+	bool keep; /* leave links and pins at a clean exit */
+	struct config_interface *interfaces;
+	size_t n_interfaces;
+	struct prefix *deny, *allow;
+	size_t n_deny, n_allow;
+	struct config_rate per_source; /* of new connections */
+	uint8_t source_v4_prefix, source_v6_prefix;
+};
+
+/* PEM bytes, read and checked by the supervisor; workers cannot read the files. */
+struct config_certificate {
+	char *chain_path, *key_path;
+	uint8_t *chain_pem, *key_pem;
+	size_t chain_len, key_len;
+	struct config_place place;
+};
+
+struct config_listener {
+	uint32_t id; /* index in the maps; given by the supervisor, stable over reloads */
+	char *name;
+	struct addr address;
+	struct config_certificate *certificates; /* at least one; e.g. one ECDSA and one RSA */
+	size_t n_certificates;
+	struct config_rate new_connections;
+	uint32_t group; /* index into config.groups, not the map's id */
+	/* timeouts, ms */
+	uint32_t handshake_timeout_ms; /* accept to the end of the TLS handshake and preface */
+	uint32_t header_timeout_ms;    /* first to last byte of a header block */
+	uint32_t idle_timeout_ms;      /* no stream open */
+	/* limits */
+	uint32_t max_streams;	   /* concurrent, a connection (SETTINGS_MAX_CONCURRENT_STREAMS) */
+	uint32_t max_header_bytes; /* of a header list, as RFC 9113 6.5.2 counts */
+	struct config_place place;
+};
+
+enum config_balance { BALANCE_WEIGHTED_ROUND_ROBIN, BALANCE_LEAST_REQUEST };
+
+/* One resolved address of a backend. Filled in by the supervisor, not by the parser. */
+struct config_endpoint {
+	uint32_t id;	     /* index in the backends map */
+	uint32_t generation; /* of that id */
+	uint32_t backend;    /* index into group.backends */
+	uint32_t weight;
+	struct addr address;
+};
+
+struct config_backend {
+	char *host; /* IP address or DNS name, without port */
+	uint16_t port;
+	bool is_name;	     /* host wants DNS; else address holds it */
+	struct addr address; /* with port, where !is_name */
+	uint32_t weight;     /* 0..100 */
+	struct config_place place;
+};
+
+/* A set of grpc-status codes 0..63, as bits. */
+#define HEALTH_SERVICE_MAX 255
+struct config_health_check {
+	bool enabled; /* false where the group has no health_check: backends count as up */
+	char *path;
+	char *service;	    /* with the standard path only; never NULL */
+	bool standard_path; /* path is /grpc.health.v1.Health/Check */
+	uint64_t codes;	    /* bit n: grpc-status n means healthy */
+	uint32_t interval_ms, timeout_ms;
+	uint32_t healthy_threshold, unhealthy_threshold;
+	uint16_t port; /* 0: the backend's own */
+};
+
+struct config_group {
+	uint32_t id; /* index in the groups map; given by the supervisor, stable over reloads */
+	char *name;
+	enum config_balance balance;
+	enum sluice_on_all_down on_all_down;
+	struct config_backend *backends;
+	size_t n_backends;
+	struct config_endpoint *endpoints;
+	size_t n_endpoints;
+	struct config_health_check health_check;
+	/* upstream connections, a worker and backend */
+	uint32_t max_connections;
+	uint32_t max_streams; /* a connection, besides the peer's own limit */
+	uint32_t connect_timeout_ms;
+	uint32_t idle_timeout_ms;      /* connection without streams */
+	uint32_t keepalive_interval_ms; /* PING while streams are open and nothing arrives; 0: off */
+	uint32_t keepalive_timeout_ms;
+	struct config_place place;
+};
+
+struct config {
+	unsigned refs;
+	uint64_t revision; /* counts what the supervisor has committed; 0 as parsed */
+	char *path;	   /* of the file */
+	uint32_t workers;  /* 0: one per CPU */
+	char *user, *group; /* NULL: sluice where it exists, else nobody */
+	char *control_socket;
+	enum log_level log_level;
+	enum log_format log_format;
+	uint32_t drain_grace_ms;
+	uint32_t max_connections; /* downstream, a worker */
+	uint64_t max_buffer_bytes; /* all leg buffers of a worker together */
+	uint32_t leg_buffer_bytes; /* one leg's buffer = one stream's window */
+	struct config_kernel kernel;
+	struct config_listener *listeners;
+	size_t n_listeners;
+	struct config_group *groups;
+	size_t n_groups;
+};
+
+/* Lines of "file:line:column: what is wrong, what would be right" (errors), or the same with
+ * "warning: " before the text. */
+struct config_report {
+	char *text; /* NUL-terminated; NULL while empty */
+	size_t len, cap;
+	unsigned errors, warnings;
+};
+void config_report_done(struct config_report *report);
+
+/* Reads, checks (certificates and interfaces too) and returns the config with one reference, or
+ * NULL with at least one error in report. Warnings may stand in report either way. */
+struct config *config_load(const char *path, struct config_report *report);
+
+struct config *config_ref(struct config *config);
+void config_unref(struct config *config); /* takes NULL; wipes key material */
+
+/* The wire form for the channel: a flat byte string with everything the children need, resolved
+ * endpoints and PEM bytes included. encode: malloced bytes in *out, 0 or -ENOMEM. decode: NULL on
+ * malformed bytes or no memory. Only sluice's own processes exchange it; decode checks bounds. */
+int config_encode(const struct config *config, uint8_t **out, size_t *out_len);
+struct config *config_decode(const uint8_t *bytes, size_t len);
+
+/* A deep copy with refs 1 (encode, then decode), for the supervisor to resolve. NULL: no memory. */
+struct config *config_clone(const struct config *config);
+
+#endif
