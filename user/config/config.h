@@ -155,9 +155,17 @@ struct config_report {
 };
 void config_report_done(struct config_report *report);
 
-/* Reads, checks (certificates and interfaces too) and returns the config with one reference, or
- * NULL with at least one error in report. Warnings may stand in report either way. */
-struct config *config_load(const char *path, struct config_report *report);
+/* Reads, checks (certificates, interfaces and users too) and returns the config with one reference,
+ * or NULL with at least one error in report. Warnings may stand in report either way.
+ *
+ * check_certificate is tls_check_certificate (proxy/tls_check.h), passed in since config depends on
+ * nothing above it; NULL: the PEM files are read and not looked into. It answers 0 (with *expired
+ * and why set where the certificate is not valid now), -EBADMSG for a bad chain, -EKEYREJECTED for
+ * a bad key or one of another certificate, both with why, or -ENOMEM. */
+struct config *config_load(const char *path, struct config_report *report,
+			   int (*check_certificate)(const uint8_t *chain_pem, size_t chain_len,
+						    const uint8_t *key_pem, size_t key_len,
+						    char *why, size_t why_size, bool *expired));
 
 struct config *config_ref(struct config *config);
 void config_unref(struct config *config); /* takes NULL; wipes key material */
