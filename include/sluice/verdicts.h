@@ -23,7 +23,8 @@
 	X(RESET_ALL_DOWN, reset_all_down, "no live backend, on_all_down reset: RST sent")          \
 	X(DROP_TRUNCATED, drop_truncated, "headers run past the end of the packet")                \
 	X(DROP_MALFORMED, drop_malformed, "header fields that contradict each other")              \
-	X(DROP_BAD_FLAGS, drop_bad_flags, "TCP flags no connection can have (SYN with FIN or RST)")
+	X(DROP_BAD_FLAGS, drop_bad_flags, "TCP flags no connection can have (SYN with FIN or RST)") \
+	X(PASS_TRUNCATED, pass_truncated, "cut before its ports: no telling whose, so passed")
 
 enum verdict_reason {
 #define SLUICE_VERDICT_ENUM(NAME, name, text) VERDICT_##NAME,
