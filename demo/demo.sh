@@ -1,0 +1,289 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# demo.sh - sluice at work in a small world of network namespaces, step by step: `sudo make demo`.
+# Each step shows what happens and asserts it. On a terminal the world then stays up until Ctrl-C;
+# without one (or with --no-hold) the demo ends by itself, and exits 0 only if every step held.
+# The world is world.sh's; the calls are client.py's.
+# shellcheck disable=SC2317 # functions are called through check and trap
+
+# shellcheck source=demo/world.sh
+. "$(dirname "${BASH_SOURCE[0]}")/world.sh"
+
+HOLD=0
+[[ -t 0 && -t 1 && ${1:-} != --no-hold ]] && HOLD=1
+FAILED=()
+STEP=0
+BEGUN=$SECONDS
+
+if [[ -t 1 ]]; then
+	BOLD=$'\e[1m' GREEN=$'\e[32m' RED=$'\e[31m' DIM=$'\e[2m' PLAIN=$'\e[0m'
+else
+	BOLD='' GREEN='' RED='' DIM='' PLAIN=''
+fi
+
+fail() {
+	echo "demo: $*" >&2
+	exit 1
+}
+
+banner() {
+	STEP=$((STEP + 1))
+	printf '\n%s━━ %d. %s %s%s\n' "$BOLD" "$STEP" "$1" \
+		"$(printf '━%.0s' $(seq 1 $((80 > ${#1} ? 80 - ${#1} : 1))))" "$PLAIN"
+}
+
+say() {
+	echo "    $*"
+}
+
+show() {
+	echo "${DIM}    \$ $*${PLAIN}"
+}
+
+# check WHAT COMMAND...: a result line; remembers failures.
+check() {
+	local what=$1
+	shift
+	if "$@"; then
+		echo "  ${GREEN}✔${PLAIN} $what"
+	else
+		echo "  ${RED}✘ $what${PLAIN}"
+		FAILED+=("$STEP. $what")
+	fi
+}
+
+client() {
+	world_in "$NS_CLIENT" "$PYTHON" "$ROOT/demo/client.py" "$@" 9>&-
+}
+
+ctl() {
+	"$BUILD/sluicectl" --socket "$WORLD_RUN/control.sock" "$@" 2>&1
+}
+
+indent() {
+	sed 's/^/    /'
+}
+
+# query EXPRESSION COMMAND...: Python's view of the JSON that the command prints, as `j`.
+query() {
+	local expression=$1
+	shift
+	"$@" | "$PYTHON" -c 'import json, sys
+j = json.load(sys.stdin)
+print('"$expression"')' 2>/dev/null
+}
+
+# verdict NAME: packets, as XDP counted them.
+verdict() {
+	query "next(v['packets'] for v in j['verdicts'] if v['name'] == '$1')" ctl verdicts --json
+}
+
+# watch_live COUNT SECONDS: says every change of the live count on the way there.
+watch_live() {
+	local last='' live tries begun=$SECONDS
+	for ((tries = $2 * 10; tries > 0; tries--)); do
+		live=$(query 'j["groups"][0]["live"]' ctl groups --json)
+		if [[ $live != "$last" ]]; then
+			say "group echo: ${live:-?} of 3 backends live"
+			last=$live
+		fi
+		[[ $live == "$1" ]] && return 0
+		sleep 0.1
+	done
+	say "not within $((SECONDS - begun)) s; the last lines of sluiced:"
+	tail -n 15 "$WORLD_RUN/sluiced.log" | indent
+	return 1
+}
+
+between() {
+	(($1 <= $2 && $2 <= $3))
+}
+
+finish() {
+	trap '' INT TERM HUP
+	trap - EXIT
+	[[ $HOLD == 1 ]] && printf '\n%sremoving the world%s\n' "$DIM" "$PLAIN"
+	world_down 5
+	if ((${#FAILED[@]})); then
+		[[ -n ${KEPT_LOG:-} ]] && echo "sluiced's log: $KEPT_LOG"
+		printf '%sdid not hold:%s\n' "$RED" "$PLAIN"
+		printf '  %s\n' "${FAILED[@]}"
+		exit 1
+	fi
+	exit "${1:-0}"
+}
+
+[[ $EUID == 0 ]] || fail "needs root for namespaces, XDP and BPF: run \`sudo make demo\`"
+for tool in ip nsenter ethtool openssl protoc bpftool clang "$PYTHON" /usr/bin/grpc_python_plugin; do
+	command -v "$tool" >/dev/null || fail "$tool is missing: run \`make deps\`"
+done
+for tool in sluiced sluicectl; do
+	[[ -x $BUILD/$tool ]] || fail "$BUILD/$tool is missing: run \`make\`"
+done
+mkdir -p "$WORLD_RUN" || fail "cannot make $WORLD_RUN"
+exec 9<"$WORLD_RUN"
+flock -n 9 || fail "another demo is running (its second shell: make demo-shell)"
+world_down 5 # what a killed demo left
+trap 'finish 130' INT TERM HUP
+trap 'finish $?' EXIT
+
+banner "A small world"
+world_probe
+world_prepare || fail "the world could not be prepared"
+world_up || fail "the world could not be built"
+for n in "${BACKENDS[@]}"; do
+	backend_start "$n"
+done
+world_config >"$WORLD_RUN/sluice.yaml"
+world_save
+export SLUICE_DEMO_TARGET=$WORLD_TARGET SLUICE_DEMO_CA=$WORLD_RUN/chain.pem
+export SLUICE_DEMO_STUBS=$WORLD_BUILD
+if [[ $WORLD_MODE == kernel ]]; then
+	say "client 198.18.0.2, fd00:18::2      a flooding source: 198.18.0.66"
+	say "  │  TLS, HTTP/2"
+	say "balancer 198.18.0.1, fd00:18::1    XDP on its interface front"
+	say "  │  cleartext HTTP/2"
+	say "backend-1 198.18.11.2   backend-2 198.18.12.2   backend-3 198.18.13.2   port 50051"
+	say "weight 60               weight 30               weight 10"
+else
+	say "$WORLD_WHY"
+	say "So the kernel's half is left out: no namespaces, no XDP, no sk_lookup, no pinned maps; their"
+	say "steps with them. The L7 half runs as ever, on loopback, with kernel.mode: off."
+	say "sluice on $WORLD_TARGET; backends on ports $PORT_1, $PORT_2 and $PORT_3, weights 60, 30 and 10"
+fi
+
+banner "sluiced starts, health goes green"
+show "sluiced --config $WORLD_RUN/sluice.yaml"
+check "the config is valid" "$BUILD/sluiced" --check "$WORLD_RUN/sluice.yaml"
+world_spawn sluiced "$NS_LB" "$BUILD/sluiced" --config "$WORLD_RUN/sluice.yaml"
+SLUICED=$!
+KEPT_LOG=$WORLD_BUILD/sluiced.log
+ln -f "$WORLD_RUN/sluiced.log" "$KEPT_LOG" 2>/dev/null || KEPT_LOG=
+check "all three backends are live" watch_live 3 15
+if ! world_pid sluiced >/dev/null; then
+	indent <"$WORLD_RUN/sluiced.log"
+	FAILED+=("$STEP. sluiced runs")
+	exit 1
+fi
+ctl backends | indent
+if [[ $WORLD_MODE == kernel ]]; then
+	check "XDP is attached in native mode" \
+		grep -q xdp <(ip -n "$NS_LB" -o link show dev front | grep -v -e xdpgeneric -e xdpoffload)
+fi
+
+banner "Every kind of gRPC call"
+check "all four kinds, and a deadline" client kinds
+if [[ $WORLD_MODE == kernel ]]; then
+	check "the same over IPv6" client call "hello over IPv6" --target "[fd00:18::1]:443"
+fi
+
+banner "Calls are spread by weight, one by one"
+check "each backend has its share, within 2 %" client spread --count 1000 \
+	--weights backend-1=60,backend-2=30,backend-3=10
+
+if [[ $WORLD_MODE == kernel ]]; then
+	banner "A flood from one source meets XDP, others do not notice"
+	say "the limit: 20 new connections a second from one source, 40 at once"
+	before=$(verdict drop_source_limit)
+	client polite --seconds 3 >"$WORLD_RUN/polite.out" &
+	POLITE=$!
+	check "the flood got in no faster than the limit allows" \
+		client flood --source 198.18.0.66 --seconds 2.5 --at-most 130
+	wait "$POLITE"
+	polite=$?
+	cat "$WORLD_RUN/polite.out"
+	check "the polite client had every call answered" [ "$polite" = 0 ]
+	after=$(verdict drop_source_limit)
+	say "verdict drop_source_limit: $before before, $after after"
+	check "XDP dropped what was over the limit" between 500 "$((after - before))" 10000000
+fi
+
+banner "A backend is killed under load"
+say "eight clients call without a pause; backend-1, with 60 % of the calls, gets a kill -9"
+client load --seconds 5 >"$WORLD_RUN/load.out" &
+LOAD=$!
+sleep 1.5
+show "kill -9 $(world_pid backend1)   # backend-1"
+backend_kill 1
+check "health turned red" watch_live 2 10
+wait "$LOAD"
+load=$?
+cat "$WORLD_RUN/load.out"
+check "no call failed" [ "$load" = 0 ]
+check "the next calls go to the other two, by their weights" client spread --count 400 \
+	--weights backend-2=30,backend-3=10
+ctl backends | indent
+
+if [[ $WORLD_MODE == kernel ]]; then
+	banner "The kernel sees the same: maps through bpftool"
+	show "bpftool map dump pinned $WORLD_PIN/groups     # the entry in use"
+	"$PYTHON" "$ROOT/demo/maps.py" "$WORLD_PIN" groups | indent
+	show "bpftool map dump pinned $WORLD_PIN/backends   # the entries in use; health 1 up, 2 down"
+	"$PYTHON" "$ROOT/demo/maps.py" "$WORLD_PIN" backends | indent
+	check "one backend is down in the kernel's map, two are live" \
+		"$PYTHON" "$ROOT/demo/maps.py" "$WORLD_PIN" assert 2 1
+
+	banner "All backends gone: XDP itself answers (on_all_down: reset)"
+	before=$(verdict reset_all_down)
+	backend_kill 2
+	backend_kill 3
+	check "no backend is live" watch_live 0 10
+	check "a new connection is refused at once" client refused
+	check "by XDP" between 1 "$(($(verdict reset_all_down) - before))" 1000000
+fi
+
+banner "They come back"
+for n in "${BACKENDS[@]}"; do
+	world_pid "backend$n" >/dev/null || backend_start "$n"
+done
+check "all three backends are live again" watch_live 3 15
+check "and share the calls as before" client spread --count 400 \
+	--weights backend-1=60,backend-2=30,backend-3=10
+
+banner "sluicectl status"
+ctl status >"$WORLD_RUN/status.out"
+status=$?
+indent <"$WORLD_RUN/status.out"
+check "status answers" [ "$status" = 0 ]
+
+if ((${#FAILED[@]} == 0)); then
+	printf '\n%sEvery step held, in %d s.%s\n' "$GREEN" "$((SECONDS - BEGUN))" "$PLAIN"
+fi
+
+if [[ $HOLD == 1 ]]; then
+	cat <<-END
+
+		${BOLD}The world stays up until you press Ctrl-C.${PLAIN} In a second terminal:
+
+		    sudo make demo-shell                 a shell in the client's namespace, in which:
+
+		    call --count 10                      calls, and who answered
+		    sluicectl backends                   or groups, workers, listeners, verdicts, status
+		    flood                                a flood, to be met by XDP
+		    kill-backend 2; start-backend 2      watch the health change
+		    edit-config                          then: sluicectl reload
+	END
+	if [[ $WORLD_MODE == kernel ]]; then
+		echo "    bpftool map dump pinned $WORLD_PIN/verdicts"
+	fi
+	if command -v grpcurl >/dev/null; then
+		echo "    grpcurl -insecure -proto $ROOT/demo/echo.proto -import-path $ROOT/demo" \
+			"-d '{\"text\":\"hi\"}' $WORLD_TARGET demo.Echo/Say"
+	fi
+	while world_pid sluiced >/dev/null; do
+		sleep 1
+	done
+	echo "sluiced is gone; its last lines:"
+	tail -n 15 "$WORLD_RUN/sluiced.log" | indent
+	exit 1
+fi
+
+banner "The end, in order"
+kill -TERM "$SLUICED"
+wait "$SLUICED"
+check "sluiced drained and exited 0" [ $? = 0 ]
+if [[ $WORLD_MODE == kernel ]]; then
+	check "its pins are gone" [ ! -e "$WORLD_PIN/backends" ]
+fi
+exit 0
