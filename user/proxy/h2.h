@@ -8,8 +8,11 @@
  * h2_credit gives it back; the connection's window is given back at once, so a stalled stream
  * never stalls its connection.
  *
- * Callbacks run from the loop, never from within an h2_ call. In any callback the h2 may be closed
- * (h2_close) but it is freed only at the end of the turn.
+ * Callbacks run from the loop, never from within an h2_ call. In any callback h2_close may be
+ * called; memory is freed only at the end of the turn.
+ *
+ * A server's stream whose response ended while the client was still sending is reset with NO_ERROR
+ * right after END_STREAM (RFC 9113 8.1).
  */
 #ifndef SLUICE_PROXY_H2_H
 #define SLUICE_PROXY_H2_H
@@ -40,7 +43,10 @@ enum h2_error {
 };
 
 struct h2;
+struct tls;
 struct tls_context;
+
+#define H2_HEADERS_MAX 1024 /* fields of one block that can be submitted */
 
 struct h2_header {
 	const char *name, *value; /* name in lower case; both NUL-terminated when received */
@@ -48,7 +54,13 @@ struct h2_header {
 	bool sensitive; /* never indexed by HPACK, RFC 7541 7.1.3 */
 };
 
-enum h2_block { H2_BLOCK_REQUEST, H2_BLOCK_RESPONSE, H2_BLOCK_INFORMATIONAL, H2_BLOCK_TRAILERS };
+enum h2_block {
+	H2_BLOCK_REQUEST,
+	H2_BLOCK_RESPONSE,
+	H2_BLOCK_INFORMATIONAL,
+	H2_BLOCK_TRAILERS,
+	H2_BLOCK_TOO_LARGE, /* any of these, over max_header_bytes: comes without headers */
+};
 
 /* Why a connection ended, for on_down. */
 enum h2_down {
@@ -61,6 +73,8 @@ enum h2_down {
 };
 
 struct h2_events {
+	/* The transport is open (TLS handshake done), HTTP/2 not yet. May be NULL. */
+	void (*on_open)(struct h2 *h2);
 	/* The connection can carry streams (client: connected, the peer's SETTINGS are here; server:
 	 * handshake done and the preface received). */
 	void (*on_up)(struct h2 *h2);
@@ -73,14 +87,14 @@ struct h2_events {
 	/* END_STREAM came with DATA (headers that end the stream say so themselves). */
 	void (*on_end)(struct h2 *h2, int32_t id);
 	/* The stream is over on both sides, or was reset by either (code; H2_NO_ERROR: ended in
-	 * order). unprocessed: the peer certainly did not process it (REFUSED_STREAM, or above
-	 * GOAWAY's last id). by_peer: the reset came from the peer. The last event of this stream:
+	 * order). unprocessed: the peer certainly did not process it (REFUSED_STREAM, above
+	 * GOAWAY's last id, or the request never left). by_peer: the reset came from the peer. The last event of this stream:
 	 * id and its user pointer mean nothing afterwards. Not called for streams still open when
 	 * on_down comes. */
 	void (*on_stream_closed)(struct h2 *h2, int32_t id, uint32_t code, bool unprocessed,
 				 bool by_peer);
 	/* The session wants DATA of stream id: copy up to size bytes into dst and return how many.
-	 * Set *end where no DATA follows (then END_STREAM goes out with it, or the trailers that
+	 * Set *end where no DATA follows (then END_STREAM goes out with it, or in the trailers that
 	 * h2_submit_trailers gave). 0 without *end: nothing now, h2_resume says when. */
 	size_t (*on_pull)(struct h2 *h2, int32_t id, uint8_t *dst, size_t size, bool *end);
 	/* The peer announced its GOAWAY: no new streams here (client side). Streams above last_id
@@ -88,8 +102,8 @@ struct h2_events {
 	void (*on_goaway)(struct h2 *h2, int32_t last_id, uint32_t code);
 	/* The number of streams this side may open changed, or one became free. May be NULL. */
 	void (*on_capacity)(struct h2 *h2);
-	/* The connection is dead; all its streams with it, without further events. h2 is freed by
-	 * the session after the owner's h2_close or this callback. */
+	/* The connection is dead; all its streams with it, without further events. The owner must
+	 * forget h2 now: it is freed after this callback. */
 	void (*on_down)(struct h2 *h2, enum h2_down why, int err, const char *text);
 };
 
@@ -126,8 +140,7 @@ int32_t h2_submit_request(struct h2 *h2, const struct h2_header *headers, size_t
 /* Server. end: no body (Trailers-Only). 0 or -errno. */
 int h2_submit_response(struct h2 *h2, int32_t id, const struct h2_header *headers, size_t n,
 		       bool end);
-int h2_submit_informational(struct h2 *h2, int32_t id, const struct h2_header *headers, size_t n);
-/* From on_pull with *end set, or before it: the trailers that end the stream. 0 or -errno. */
+/* Only from within on_pull that sets *end: the trailers that end the stream. 0 or -errno. */
 int h2_submit_trailers(struct h2 *h2, int32_t id, const struct h2_header *headers, size_t n);
 /* More DATA (or the end) can be pulled now. */
 void h2_resume(struct h2 *h2, int32_t id);
@@ -149,7 +162,11 @@ void h2_close(struct h2 *h2, uint32_t code);
 /* Bytes received and sent, without TLS. */
 void h2_bytes(const struct h2 *h2, uint64_t *rx, uint64_t *tx);
 uint64_t h2_last_receive_ns(const struct h2 *h2);
-const struct addr *h2_peer(const struct h2 *h2);
+/* The TLS object under it (tls.h), or NULL. */
+const struct tls *h2_tls(const struct h2 *h2);
+
+/* Frees what is kept for reuse between connections, for a leak-clean exit. */
+void h2_pool_trim(void);
 
 const char *h2_error_name(uint32_t code); /* "CANCEL"; "unknown" */
 

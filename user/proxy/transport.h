@@ -16,50 +16,61 @@
 struct tls;
 struct tls_context;
 
-enum transport_state { TRANSPORT_CONNECTING, TRANSPORT_HANDSHAKE, TRANSPORT_OPEN, TRANSPORT_FAILED };
+enum transport_state {
+	TRANSPORT_CONNECTING,
+	TRANSPORT_HANDSHAKE,
+	TRANSPORT_OPEN,
+	TRANSPORT_CLOSED,
+};
 
 struct transport;
 
+/* Called from the loop, never from within a transport_ function. Any of them may close. */
 struct transport_events {
 	/* Connected, and the TLS handshake (where there is one) done. */
 	void (*on_open)(struct transport *transport);
 	void (*on_readable)(struct transport *transport);
-	/* A write that had come back short can go on. */
+	/* Everything written has gone out after transport_blocked was true. */
 	void (*on_writable)(struct transport *transport);
-	/* Connect or handshake failed: err is an errno (ETIMEDOUT is the caller's own), or EPROTO for
-	 * TLS with the reason in transport_error. Nothing follows it. */
+	/* Connect or handshake failed: err is an errno; EPROTO for TLS (transport_error says why).
+	 * The owner closes. */
 	void (*on_failed)(struct transport *transport, int err);
 };
 
 struct transport {
 	struct loop *loop;
 	struct loop_io io;
-	struct tls *tls;
+	struct tls *tls; /* NULL: cleartext */
 	enum transport_state state;
-	bool want_write;
+	bool want_read;	 /* on_readable is wanted */
+	bool want_write; /* on_writable is wanted */
 	const struct transport_events *events;
 };
 
-/* Takes the accepted socket fd; with tls_context: runs the server's handshake, else is open at
- * once (on_open is not called then). 0, or -errno (fd stays the caller's). */
+/* Takes the accepted, non-blocking socket fd; with tls_context: runs the server's handshake, else
+ * on_open follows in the next turn. 0, or -errno (fd stays the caller's). */
 int transport_accept(struct transport *transport, struct loop *loop, int fd,
 		     struct tls_context *tls_context, const struct transport_events *events);
-/* Starts a cleartext connect. 0 (on_open or on_failed follows, never from within), or -errno. */
+/* Starts a cleartext connect; on_open or on_failed follows. 0, or -errno. */
 int transport_connect(struct transport *transport, struct loop *loop, const struct addr *to,
 		      const struct transport_events *events);
 /* Bytes read, 0 at the peer's end, -EAGAIN, or -errno. */
 ssize_t transport_read(struct transport *transport, void *buf, size_t size);
 /* True where a read now may give bytes although the socket has none (TLS holds them). */
 bool transport_pending(const struct transport *transport);
-/* Bytes written (maybe fewer), -EAGAIN (on_writable follows), or -errno. After -EAGAIN the next
- * call must begin with the same bytes. */
+/* Bytes taken (maybe fewer; on_writable follows), -EAGAIN (on_writable follows), or -errno. */
 ssize_t transport_write(struct transport *transport, const void *buf, size_t size);
+/* Bytes taken earlier still wait for the socket: on_writable follows. */
+bool transport_blocked(const struct transport *transport);
+/* Asks for on_writable in the next turn although nothing is blocked: to yield to others. */
+void transport_yield(struct transport *transport);
 /* Whether on_readable is wanted (true from the start). */
 void transport_want_read(struct transport *transport, bool want);
+/* Ends the sending side in order (TLS close_notify, FIN); reading goes on. */
+void transport_shutdown(struct transport *transport);
 /* What a TLS failure was, for the log; never NULL. */
 const char *transport_error(const struct transport *transport);
-/* Idempotent. Sends TLS close_notify where it can without waiting, closes the socket. No callback
- * follows. */
+/* Idempotent. Closes the socket at once. No callback follows. */
 void transport_close(struct transport *transport);
 
 #endif
