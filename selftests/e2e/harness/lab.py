@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: MIT
+"""What a test session has: the build, the world, agents in its hosts, backends, certificates."""
+import os
+import pathlib
+import re
+import sys
+
+from . import certs, world as worlds
+from .agent import Agent
+from .proc import run, wait_for
+
+HERE = pathlib.Path(__file__).resolve().parent.parent
+REPO = HERE.parent.parent
+BACKEND_PORT = 50051
+FAST_CHECK = {"protocol": "grpc", "path": "/grpc.health.v1.Health/Check", "codes": [0],
+              "interval": "200ms", "timeout": "1s", "healthy_threshold": 1,
+              "unhealthy_threshold": 2}
+
+
+def build_folder():
+    return os.path.abspath(os.environ.get("SLUICE_BUILD", REPO / "build"))
+
+
+def compile_protos():
+    """Generates the protos' Python modules in the build tree and makes them importable."""
+    folder = pathlib.Path(build_folder()) / "e2e"
+    folder.mkdir(parents=True, exist_ok=True)
+    protos = sorted((HERE / "proto").glob("*.proto"))
+    run("protoc", f"-I{HERE / 'proto'}", f"--python_out={folder}", f"--grpc_python_out={folder}",
+        "--plugin=protoc-gen-grpc_python=/usr/bin/grpc_python_plugin", *protos)
+    sys.path.insert(0, str(folder))
+    return folder
+
+
+def compile_pass_program(folder):
+    output = folder / "xdp_pass.o"
+    machine = run("gcc", "-dumpmachine").stdout.strip()
+    run("clang", "-target", "bpf", "-O2", "-g", f"-I/usr/include/{machine}",
+        "-c", HERE / "xdp_pass.bpf.c", "-o", output)
+    return output
+
+
+class Backend:
+    """A gRPC server in a backend host. Its agent can be killed and started again."""
+
+    def __init__(self, lab, host, port=BACKEND_PORT, **options):
+        self.lab, self.host, self.options = lab, host, options
+        self.name = host.name
+        self.address = f"{host.address}:{lab.world.port(port)}"
+        self.agent = None
+        self.start()
+
+    def start(self):
+        from peers import backend
+        self.agent = self.lab.agent(self.host, f"backend-{self.name}")
+        addresses = [self.address]
+        if self.host.address6 and self.host.netns:
+            addresses.append(f"[{self.host.address6}]:{self.address.rpartition(':')[2]}")
+        self.agent.run(backend.start, self.name, addresses, **self.options)
+
+    def kill(self):
+        self.agent.kill()
+
+    def count(self):
+        from peers import backend
+        return self.agent.run(backend.count)
+
+    def set_health(self, **options):
+        from peers import backend
+        self.agent.run(backend.set_health, **options)
+
+    def entry(self, weight=100):
+        """Its line in a group's backends."""
+        return {"address": self.address, "weight": weight}
+
+
+class Lab:
+    def __init__(self, folder, generated):
+        self.folder = folder
+        self.build = build_folder()
+        self.sanitized = "san-" in os.path.basename(self.build)
+        self.generated = generated
+        self._agents = []
+        self.kernel_refused = ""
+        worlds.clear_leftovers()
+        why_not = worlds.namespaces_refused()
+        if os.environ.get("SLUICE_E2E_LOOPBACK"):
+            why_not = "SLUICE_E2E_LOOPBACK is set"
+        if why_not:
+            self.kernel_refused = why_not
+            self.world = worlds.LoopbackWorld(why_not)
+        else:
+            self.kernel_refused = worlds.mount_bpffs() or self._bpf_refused()
+            self.world = worlds.NamespaceWorld(
+                None if self.kernel_refused else compile_pass_program(folder))
+        self.certificate = certs.make(folder, "ecdsa")
+        self.rsa_certificate = certs.make(folder, "rsa")
+
+    @staticmethod
+    def _bpf_refused():
+        """Why programs cannot be loaded; empty where they can."""
+        tool = next((t for t in ("/usr/sbin/bpftool", "/sbin/bpftool") if os.path.exists(t)), None)
+        if not tool:
+            return "bpftool is not installed"
+        probe = f"{worlds.BPFFS}/sluice-test-{os.getpid()}-probe"
+        done = run(tool, "map", "create", probe, "type", "lpm_trie", "key", "8", "value", "4",
+                   "entries", "1", "name", "probe", "flags", "1", check=False)
+        if done.returncode:
+            return f"BPF is refused: {(done.stderr or done.stdout).strip()}"
+        os.unlink(probe)
+        return ""
+
+    def agent(self, host, name, wrap=()):
+        agent = Agent(host, self.folder / f"agent-{name}.log", [str(HERE), str(self.generated)],
+                      wrap)
+        self._agents.append(agent)
+        return agent
+
+    def target(self, address=None, port=443, **options):
+        """A calls.Target of the balancer."""
+        from peers.calls import Target
+        address = address or self.world.lb.address
+        if ":" in address:
+            address = f"[{address}]"
+        return Target(f"{address}:{self.world.port(port)}", roots=self.certificate.chain, **options)
+
+    def config(self, backends, **changes):
+        """A config of one listener and one group (weights 100), two workers, fast checks."""
+        host = "[::]" if self.world.isolated else self.world.lb.address
+        config = {
+            "workers": 2,
+            "listeners": [{
+                "name": "grpc", "address": f"{host}:{self.world.port(443)}", "protocol": "https",
+                "certificate": self.certificate._asdict(), "group": "echo"}],
+            "groups": [{
+                "name": "echo", "protocol": "grpc", "balance": "weighted_round_robin",
+                "backends": [b if isinstance(b, dict) else b.entry() for b in backends],
+                "health_check": dict(FAST_CHECK)}],
+        }
+        config.update(changes)
+        return config
+
+    def close(self):
+        for agent in self._agents:
+            agent.stop()
+        self.world.close()
+
+
+def free_of(text, pattern):
+    """Asserts that no line of a log matches."""
+    found = [line for line in text.splitlines() if re.search(pattern, line)]
+    assert not found, "\n".join(found[:20])
+
+
+__all__ = ["Backend", "Lab", "FAST_CHECK", "REPO", "build_folder", "free_of", "wait_for"]
