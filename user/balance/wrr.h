@@ -15,6 +15,8 @@ struct wrr;
 /* May entry index be picked now? */
 typedef bool (*balance_usable)(void *ctx, uint32_t index);
 
+#define BALANCE_WEIGHT_MAX UINT16_MAX /* as wide as the maps' */
+
 /* weights: n entries, 0 is never picked. offset staggers workers: the state starts as if offset
  * picks had been made. NULL: no memory. */
 struct wrr *wrr_new(const uint32_t *weights, uint32_t n, uint32_t offset);
