@@ -171,8 +171,9 @@ struct config *config_ref(struct config *config);
 void config_unref(struct config *config); /* takes NULL; wipes key material */
 
 /* The wire form for the channel: a flat byte string with everything the children need, resolved
- * endpoints and PEM bytes included. encode: malloced bytes in *out, 0 or -ENOMEM. decode: NULL on
- * malformed bytes or no memory. Only sluice's own processes exchange it; decode checks bounds. */
+ * endpoints and PEM bytes included: the caller wipes it. encode: malloced bytes in *out, 0, -ENOMEM,
+ * or -EINVAL where an id or index is beyond its limit. decode: NULL on malformed bytes or no memory.
+ * Only sluice's own processes exchange it; decode checks bounds. */
 int config_encode(const struct config *config, uint8_t **out, size_t *out_len);
 struct config *config_decode(const uint8_t *bytes, size_t len);
 
