@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * health.c - one target per endpoint of the current config: its probe, its timer, its verdict; and
+ * what the verdicts make of the maps. Called by monitor.c. It writes a word only where it changes,
+ * so that a hand edit by bpftool holds until the facts next change.
+ */
+#include "monitor/health.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/log.h"
+#include "monitor/health_check.h"
+#include "monitor/probe.h"
+#include "shared/health_text.h"
+
+struct target {
+	struct health *health;
+	uint32_t id, generation;
+	uint32_t round;	  /* of health_apply that last saw it */
+	bool probed;	  /* the group has a health check, and the weight is not 0 */
+	bool in_live;	  /* is counted in the group's live */
+	struct health_verdict verdict;
+	uint64_t started_ns; /* the check under way or the last one */
+	struct loop_timer next;
+	struct probe probe;
+	/* in health->config */
+	const struct config_group *group;
+	const struct config_endpoint *endpoint;
+};
+
+struct health {
+	struct loop *loop;
+	struct state *state;
+	struct config *config;
+	uint32_t round;
+	uint64_t random; /* xorshift64 */
+	struct log_limit local_failures;
+	uint32_t live[SLUICE_MAX_GROUPS]; /* by group id, as the verdicts have it */
+	struct target *targets[SLUICE_MAX_BACKENDS]; /* by backend id */
+};
+
+static uint64_t health_random(struct health *health)
+{
+	health->random ^= health->random << 13;
+	health->random ^= health->random >> 7;
+	health->random ^= health->random << 17;
+	return health->random;
+}
+
+static struct sluice_backend *target_words(const struct target *target)
+{
+	return &target->health->state->backends[target->id];
+}
+
+static void store32_if_changed(__u32 *word, uint32_t value)
+{
+	if (state_load32(word) != value)
+		state_store32(word, value);
+}
+
+static void add64(__u64 *word, uint64_t n)
+{
+	state_store64(word, state_load64(word) + n);
+}
+
+static void group_store_live(struct health *health, uint32_t group)
+{
+	struct sluice_group *words = &health->state->groups[group];
+
+	state_store32(&words->live, health->live[group]);
+	state_store64(&words->changed_ns, loop_now(health->loop));
+}
+
+static void target_store_health(struct target *target, enum sluice_health health)
+{
+	struct sluice_backend *words = target_words(target);
+
+	if (state_load32(&words->health) == health)
+		return;
+	state_store64(&words->health_changed_ns, loop_now(target->health->loop));
+	state_store32(&words->health, health);
+}
+
+/* Brings the group's live count in line with the verdict. */
+static void target_count(struct target *target)
+{
+	bool live = target->verdict.health != SLUICE_HEALTH_DOWN;
+
+	if (live == target->in_live)
+		return;
+	target->in_live = live;
+	target->health->live[target->group->id] += live ? 1 : -1;
+	group_store_live(target->health, target->group->id);
+}
+
+static void target_log(const struct target *target, const struct health_result *result)
+{
+	const struct health *health = target->health;
+	char backend[ADDR_TEXT_MAX], reason[HEALTH_TEXT_MAX];
+	uint32_t live = health->live[target->group->id];
+
+	addr_format(&target->endpoint->address, backend, sizeof(backend));
+	if (target->verdict.health == SLUICE_HEALTH_UP) {
+		log_info("backend is up", F_STR("group", target->group->name),
+			 F_STR("backend", backend), F_UINT("live", live));
+		return;
+	}
+	health_reason_text(result->reason, result->detail, target->group->health_check.codes,
+			   reason, sizeof(reason));
+	if (result->reason == SLUICE_REASON_GRPC_STATUS && target->probe.reply.message[0])
+		log_warn("backend is down", F_STR("group", target->group->name),
+			 F_STR("backend", backend), F_STR("reason", reason),
+			 F_STR("grpc_message", target->probe.reply.message), F_UINT("live", live));
+	else
+		log_warn("backend is down", F_STR("group", target->group->name),
+			 F_STR("backend", backend), F_STR("reason", reason), F_UINT("live", live));
+}
+
+/* delay_ns counts from when the last check began. */
+static void target_schedule(struct target *target, uint64_t delay_ns)
+{
+	uint64_t passed_ns = loop_now(target->health->loop) - target->started_ns;
+
+	/* Cannot fail: the heap still has the place that the check's own timer has just left. */
+	loop_timer_set(target->health->loop, &target->next,
+		       delay_ns > passed_ns ? delay_ns - passed_ns : 0);
+}
+
+static void on_checked(struct probe *probe, struct health_result result, bool local)
+{
+	struct target *target = container_of(probe, struct target, probe);
+	const struct config_health_check *check = &target->group->health_check;
+	struct sluice_backend *words = target_words(target);
+	struct health *health = target->health;
+
+	if (local) {
+		if (log_limit_allow(&health->local_failures, loop_now(health->loop), 1))
+			log_error("health check not made", F_STR("group", target->group->name),
+				  F_ERR((int)result.detail));
+		target_schedule(target, check->interval_ms * NS_PER_MS);
+		return;
+	}
+	add64(&words->checks, 1);
+	if (result.reason != SLUICE_REASON_NONE) {
+		add64(&words->checks_failed, 1);
+		store32_if_changed(&words->health_detail, result.detail);
+		store32_if_changed(&words->health_reason, result.reason);
+	}
+	if (health_verdict_update(&target->verdict, &result, check)) {
+		add64(&words->health_changes, 1);
+		target_store_health(target, target->verdict.health);
+		target_count(target);
+		target_log(target, &result);
+	}
+	target_schedule(target, health_next_delay_ns(&target->verdict, check, health_random(health)));
+}
+
+static void on_next(struct loop_timer *timer)
+{
+	struct target *target = container_of(timer, struct target, next);
+
+	target->started_ns = loop_now(target->health->loop);
+	probe_start(&target->probe);
+}
+
+static struct target *target_new(struct health *health, const struct config_endpoint *endpoint)
+{
+	struct target *target = calloc(1, sizeof(*target));
+
+	if (!target)
+		return NULL;
+	target->health = health;
+	target->id = endpoint->id;
+	target->generation = endpoint->generation;
+	target->next.on_timer = on_next;
+	probe_init(&target->probe, health->loop, on_checked);
+	return target;
+}
+
+static void target_free(struct target *target)
+{
+	if (!target)
+		return;
+	loop_timer_cancel(target->health->loop, &target->next);
+	probe_done(&target->probe);
+	free(target);
+}
+
+/* The backend's own address and the configured name, both with the port that is asked. */
+static void target_address(struct target *target)
+{
+	const struct config_endpoint *endpoint = target->endpoint;
+	const struct config_backend *backend = &target->group->backends[endpoint->backend];
+	struct addr to = endpoint->address;
+
+	if (target->group->health_check.port)
+		addr_set_port(&to, target->group->health_check.port);
+	if (!addr_equal(&to, &target->probe.to)) {
+		probe_cancel(&target->probe);
+		probe_disconnect(&target->probe);
+	}
+	target->probe.to = to;
+	if (backend->is_name)
+		snprintf(target->probe.authority, sizeof(target->probe.authority), "%s:%u",
+			 backend->host, addr_port(&to));
+	else
+		addr_format(&to, target->probe.authority, sizeof(target->probe.authority));
+}
+
+static bool same_question(const struct config_health_check *a, const struct config_health_check *b)
+{
+	return strcmp(a->path, b->path) == 0 && strcmp(a->service, b->service) == 0 &&
+	       a->codes == b->codes && a->port == b->port && a->timeout_ms == b->timeout_ms;
+}
+
+/* Takes the target over to the new config's group and endpoint (old_check: NULL for a new one). */
+static void target_update(struct target *target, const struct config_group *group,
+			  const struct config_endpoint *endpoint,
+			  const struct config_health_check *old_check)
+{
+	const struct config_health_check *check = &group->health_check;
+	bool probed = check->enabled && endpoint->weight > 0;
+	struct health *health = target->health;
+
+	target->group = group;
+	target->endpoint = endpoint;
+	target->probe.check = check;
+	target_address(target);
+	if (!probed) {
+		loop_timer_cancel(health->loop, &target->next);
+		probe_cancel(&target->probe);
+		probe_disconnect(&target->probe);
+		target->verdict = (struct health_verdict){
+			.health = check->enabled ? SLUICE_HEALTH_UNKNOWN : SLUICE_HEALTH_UP,
+		};
+	} else if (!target->probed) {
+		/* Newly asked for: nothing is known, unless verdict came from the maps. */
+		if (old_check)
+			target->verdict = (struct health_verdict){ 0 };
+	} else if (!same_question(old_check, check)) {
+		/* What is under way answers yesterday's question. */
+		probe_cancel(&target->probe);
+		loop_timer_set(health->loop, &target->next,
+			       health_random(health) % (check->interval_ms * NS_PER_MS / 4));
+	} else if (old_check->interval_ms != check->interval_ms && !probe_is_busy(&target->probe)) {
+		loop_timer_set(health->loop, &target->next,
+			       health_random(health) % (check->interval_ms * NS_PER_MS));
+	}
+	if (target->verdict.run >= check->unhealthy_threshold)
+		target->verdict.run = 0;
+	target->probed = probed;
+	target_store_health(target, target->verdict.health);
+}
+
+/* A monitor that replaces a dead one goes on from the maps, so that a backend known to be down does
+ * not get calls again just because of that. */
+static void target_adopt(struct target *target)
+{
+	const struct sluice_backend *words = target_words(target);
+	uint32_t health = state_load32(&words->health);
+
+	if (state_load32(&words->generation) == target->generation &&
+	    state_load64(&words->health_changed_ns) != 0 &&
+	    (health == SLUICE_HEALTH_UP || health == SLUICE_HEALTH_DOWN))
+		target->verdict.health = health;
+}
+
+/* The config's endpoints as targets; those that want their first check are put into fresh[]. */
+static int health_take_targets(struct health *health, struct config *config, struct target **fresh,
+			       uint32_t *n_fresh)
+{
+	bool first = !health->config;
+	int err = 0;
+
+	for (size_t g = 0; g < config->n_groups; g++) {
+		const struct config_group *group = &config->groups[g];
+
+		for (size_t e = 0; e < group->n_endpoints; e++) {
+			const struct config_endpoint *endpoint = &group->endpoints[e];
+			const struct config_health_check *old_check = NULL;
+			struct target *target = health->targets[endpoint->id];
+			bool probed;
+
+			if (target && target->generation != endpoint->generation) {
+				target_free(target);
+				target = NULL;
+			} else if (target) {
+				old_check = &target->group->health_check;
+			}
+			if (!target) {
+				target = target_new(health, endpoint);
+				if (target && first)
+					target_adopt(target);
+			}
+			health->targets[endpoint->id] = target;
+			if (!target) {
+				err = -ENOMEM;
+				continue;
+			}
+			probed = target->probed;
+			target->round = health->round;
+			target_update(target, group, endpoint, old_check);
+			if (target->probed && !probed)
+				fresh[(*n_fresh)++] = target;
+		}
+	}
+	return err;
+}
+
+/* Counts every group anew and stores what differs. */
+static void health_count(struct health *health, const struct config *config)
+{
+	memset(health->live, 0, sizeof(health->live));
+	for (size_t g = 0; g < config->n_groups; g++) {
+		const struct config_group *group = &config->groups[g];
+		struct sluice_group *words = &health->state->groups[group->id];
+		uint32_t live = 0, total = 0;
+
+		for (size_t e = 0; e < group->n_endpoints; e++) {
+			struct target *target = health->targets[group->endpoints[e].id];
+			bool down = target && target->verdict.health == SLUICE_HEALTH_DOWN;
+
+			if (target)
+				target->in_live = !down;
+			if (group->endpoints[e].weight == 0)
+				continue;
+			total++;
+			live += !down;
+		}
+		health->live[group->id] = live;
+		store32_if_changed(&words->total, total);
+		if (state_load32(&words->live) != live)
+			group_store_live(health, group->id);
+	}
+}
+
+struct health *health_new(struct loop *loop, struct state *state)
+{
+	struct health *health = calloc(1, sizeof(*health));
+
+	if (!health)
+		return NULL;
+	health->loop = loop;
+	health->state = state;
+	if (getrandom(&health->random, sizeof(health->random), GRND_NONBLOCK) < 0)
+		health->random = loop_now(loop);
+	health->random |= 1; /* xorshift stays at 0 */
+	return health;
+}
+
+void health_free(struct health *health)
+{
+	if (!health)
+		return;
+	for (size_t i = 0; i < SLUICE_MAX_BACKENDS; i++)
+		target_free(health->targets[i]);
+	config_unref(health->config);
+	free(health);
+}
+
+int health_apply(struct health *health, struct config *config)
+{
+	struct target **fresh = calloc(SLUICE_MAX_BACKENDS, sizeof(struct target *));
+	uint32_t n_fresh = 0;
+	int err;
+
+	if (!fresh)
+		return -ENOMEM;
+	health->round++;
+	config_ref(config);
+	err = health_take_targets(health, config, fresh, &n_fresh);
+	for (size_t i = 0; i < SLUICE_MAX_BACKENDS; i++) {
+		if (!health->targets[i] || health->targets[i]->round == health->round)
+			continue;
+		target_free(health->targets[i]);
+		health->targets[i] = NULL;
+	}
+	health_count(health, config);
+	for (uint32_t i = 0; i < n_fresh; i++)
+		if (loop_timer_set(health->loop, &fresh[i]->next,
+				   health_first_delay_ns(i, n_fresh,
+							 &fresh[i]->group->health_check)) < 0)
+			err = -ENOMEM;
+	/* Only now: targets that stayed pointed into it until they were updated. */
+	config_unref(health->config);
+	health->config = config;
+	free(fresh);
+	return err;
+}
