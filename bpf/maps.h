@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * maps.h - every BPF map of sluice, for both programs. The loader makes each once, pins it under
+ * its name and gives it to both objects; include/sluice/abi.h has the layouts, docs/MAPS.md the
+ * map of who writes and who reads. Key and value types are given for BTF, so that bpftool prints
+ * field names (a SOCKMAP cannot carry BTF).
+ */
+#ifndef SLUICE_BPF_MAPS_H
+#define SLUICE_BPF_MAPS_H
+
+#include <linux/bpf.h>
+
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "sluice/abi.h"
+
+/* What is ours: a packet whose destination is not here is passed untouched. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 2 * SLUICE_MAX_LISTENERS);
+	__type(key, struct sluice_listener_key);
+	__type(value, struct sluice_listener);
+} listeners SEC(".maps");
+
+/* The listening socket of each worker slot, for sk_lookup to give new connections to. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SOCKMAP);
+	__uint(max_entries, SLUICE_MAX_LISTENERS * SLUICE_MAX_WORKERS);
+	__type(key, __u32);
+	__type(value, __u64);
+} sockets SEC(".maps");
+
+/* Who is alive and how loaded: each worker keeps its own slot, in mapped memory. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, SLUICE_MAX_WORKERS);
+	__type(key, __u32);
+	__type(value, struct sluice_worker);
+} workers SEC(".maps");
+
+/* How many backends of a group live, and what becomes of new connections when none does. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, SLUICE_MAX_GROUPS);
+	__type(key, __u32);
+	__type(value, struct sluice_group);
+} groups SEC(".maps");
+
+/* Each backend's health and load; not read by the programs of today, shared by the processes. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, SLUICE_MAX_BACKENDS);
+	__type(key, __u32);
+	__type(value, struct sluice_backend);
+} backends SEC(".maps");
+
+/* Single addresses denied or allowed: one look-up, beats every prefix. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, SLUICE_MAX_ACL);
+	__type(key, struct sluice_acl_exact_key);
+	__type(value, struct sluice_acl_entry);
+} acl_exact SEC(".maps");
+
+/* IPv4 prefixes denied or allowed: the longest wins. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, SLUICE_MAX_ACL);
+	__type(key, struct sluice_acl_v4_key);
+	__type(value, struct sluice_acl_entry);
+} acl_v4 SEC(".maps");
+
+/* IPv6 prefixes denied or allowed: the longest wins. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, SLUICE_MAX_ACL);
+	__type(key, struct sluice_acl_v6_key);
+	__type(value, struct sluice_acl_entry);
+} acl_v6 SEC(".maps");
+
+/* The limit's clock of each source prefix at each listener; old sources fall out by themselves. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, SLUICE_MAX_SOURCES);
+	__type(key, struct sluice_source_key);
+	__type(value, struct sluice_source);
+} sources SEC(".maps");
+
+/* The limit's clock of each listener, one for all CPUs. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SLUICE_MAX_LISTENERS);
+	__type(key, __u32);
+	__type(value, struct sluice_listener_time);
+} listener_times SEC(".maps");
+
+/* What each listener saw, counted a CPU. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, SLUICE_MAX_LISTENERS);
+	__type(key, __u32);
+	__type(value, struct sluice_listener_stats);
+} listener_stats SEC(".maps");
+
+/* How many packets and bytes ended in each verdict, counted a CPU. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, VERDICT_MAX);
+	__type(key, __u32);
+	__type(value, struct sluice_verdict_count);
+} verdicts SEC(".maps");
+
+/* Which layout these maps have; the programs do not read it, a daemon that finds them does. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct sluice_meta);
+} meta SEC(".maps");
+
+/* The listener that takes this destination: its own address first, then any address of the
+ * family. Changes key. */
+static __always_inline struct sluice_listener *listener_find(struct sluice_listener_key *key)
+{
+	struct sluice_listener *listener = bpf_map_lookup_elem(&listeners, key);
+
+	if (listener)
+		return listener;
+	/* ::ffff:a.b.c.d becomes ::ffff:0.0.0.0, all else ::. */
+	if (key->address[0] || key->address[1] || key->address[2] != bpf_htonl(0xffff)) {
+		key->address[0] = 0;
+		key->address[1] = 0;
+		key->address[2] = 0;
+	}
+	key->address[3] = 0;
+	return bpf_map_lookup_elem(&listeners, key);
+}
+
+#endif
