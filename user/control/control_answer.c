@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * control_answer.c - see control_answer.h. Called by control.c only; reads the maps and what the
+ * supervisor holds, changes nothing. Numbers stay numbers; an address is text with its port.
+ */
+#include <errno.h>
+#include <jansson.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "control/control_answer.h"
+#include "control/supervisor.h"
+#include "sluice/control.h"
+
+static const char *const phase_names[] = {
+	[PHASE_STARTING] = "starting",
+	[PHASE_RUNNING] = "running",
+	[PHASE_DRAINING] = "draining",
+};
+static const char *const mode_names[] = {
+	[KERNEL_AUTO] = "auto",
+	[KERNEL_REQUIRED] = "required",
+	[KERNEL_OFF] = "off",
+};
+static const char *const worker_states[] = {
+	[SLUICE_WORKER_FREE] = "free",	       [SLUICE_WORKER_STARTING] = "starting",
+	[SLUICE_WORKER_LIVE] = "live",	       [SLUICE_WORKER_DRAINING] = "draining",
+	[SLUICE_WORKER_DEAD] = "dead",
+};
+static const char *const all_down_names[] = {
+	[SLUICE_ALL_DOWN_ACCEPT] = "accept",
+	[SLUICE_ALL_DOWN_RESET] = "reset",
+	[SLUICE_ALL_DOWN_DROP] = "drop",
+};
+static const char *const health_names[] = {
+	[SLUICE_HEALTH_UNKNOWN] = "unknown",
+	[SLUICE_HEALTH_UP] = "up",
+	[SLUICE_HEALTH_DOWN] = "down",
+};
+static const char *const reason_names[] = {
+	[SLUICE_REASON_NONE] = "",
+	[SLUICE_REASON_CONNECT] = "connect",
+	[SLUICE_REASON_TIMEOUT] = "timeout",
+	[SLUICE_REASON_RESET] = "reset",
+	[SLUICE_REASON_DISCONNECT] = "disconnect",
+	[SLUICE_REASON_GRPC_STATUS] = "grpc-status",
+	[SLUICE_REASON_HTTP_STATUS] = "http-status",
+	[SLUICE_REASON_NOT_SERVING] = "not serving",
+	[SLUICE_REASON_PROTOCOL] = "protocol",
+};
+static const struct {
+	const char *name, *text;
+} verdicts[VERDICT_MAX] = {
+#define VERDICT_ROW(NAME, row_name, row_text) [VERDICT_##NAME] = { #row_name, row_text },
+	SLUICE_VERDICTS(VERDICT_ROW)
+#undef VERDICT_ROW
+};
+
+#define NAME_OF(names, value)                                                                      \
+	((value) < sizeof(names) / sizeof((names)[0]) && (names)[value] ? (names)[value] : "?")
+
+static json_int_t num(uint64_t value)
+{
+	return (json_int_t)value;
+}
+
+/* Takes value over; a missing key shows memory ran out, and the whole answer is then dropped. */
+static void put(json_t *object, const char *key, json_t *value)
+{
+	json_object_set_new(object, key, value);
+}
+
+static double seconds_since(const struct supervisor *supervisor, uint64_t then_ns)
+{
+	uint64_t now_ns = loop_now(&supervisor->loop);
+
+	return then_ns && now_ns > then_ns ? (double)(now_ns - then_ns) / 1e9 : 0;
+}
+
+static json_t *verdict_counts(const struct supervisor *supervisor)
+{
+	struct sluice_verdict_count counts[VERDICT_MAX] = { 0 };
+	json_t *array = json_array();
+
+	if (!kernel_is_on(&supervisor->kernel) ||
+	    bpf_read_verdicts(supervisor->kernel.bpf, counts))
+		return array;
+	for (unsigned i = 0; i < VERDICT_MAX; i++)
+		json_array_append_new(array, json_pack("{s:s, s:I, s:I, s:s}", "verdict",
+						       verdicts[i].name, "packets",
+						       num(counts[i].packets), "bytes",
+						       num(counts[i].bytes), "meaning",
+						       verdicts[i].text));
+	return array;
+}
+
+static json_t *kernel_state(const struct supervisor *supervisor)
+{
+	const struct kernel *kernel = &supervisor->kernel;
+	const struct config *config = supervisor->current.config;
+	json_t *interfaces = json_array();
+
+	for (size_t i = 0; i < config->kernel.n_interfaces; i++) {
+		bool known = i < kernel->n_interfaces;
+
+		json_array_append_new(
+			interfaces,
+			json_pack("{s:s, s:s, s:s}", "name", config->kernel.interfaces[i].name,
+				  "mode",
+				  bpf_xdp_used_name(known ? kernel->interfaces[i].used :
+							    BPF_XDP_OFF),
+				  "note", known ? kernel->interfaces[i].why : ""));
+	}
+	return json_pack("{s:s, s:s, s:b, s:s, s:s, s:o}", "mode",
+			 kernel_is_on(kernel) ? "on" : "off", "configured",
+			 NAME_OF(mode_names, (unsigned)config->kernel.mode), "sk_lookup",
+			 kernel->sk_lookup, "note", kernel->why, "pin_path",
+			 config->kernel.pin_path, "interfaces", interfaces);
+}
+
+static json_t *group_row(const struct supervisor *supervisor, const struct config_group *group)
+{
+	const struct sluice_group *row = &supervisor->state.groups[group->id];
+	uint64_t active = 0, calls = 0;
+
+	for (size_t i = 0; i < group->n_endpoints; i++) {
+		const struct sluice_backend *backend =
+			&supervisor->state.backends[group->endpoints[i].id];
+
+		active += state_load32(&backend->active_rpcs);
+		calls += state_load64(&backend->calls);
+	}
+	return json_pack("{s:s, s:i, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:b}", "name", group->name,
+			 "id", (int)group->id, "balance",
+			 group->balance == BALANCE_LEAST_REQUEST ? "least_request" :
+								   "weighted_round_robin",
+			 "on_all_down", NAME_OF(all_down_names, (unsigned)group->on_all_down),
+			 "live", num(state_load32(&row->live)), "total",
+			 num(state_load32(&row->total)), "backends", num(group->n_endpoints),
+			 "active_rpcs", num(active), "calls", num(calls), "health_check",
+			 group->health_check.enabled);
+}
+
+static json_t *group_rows(const struct supervisor *supervisor)
+{
+	const struct config *config = supervisor->current.config;
+	json_t *array = json_array();
+
+	for (size_t i = 0; i < config->n_groups; i++)
+		json_array_append_new(array, group_row(supervisor, &config->groups[i]));
+	return array;
+}
+
+static json_t *answer_groups(const struct supervisor *supervisor)
+{
+	return json_pack("{s:o}", "groups", group_rows(supervisor));
+}
+
+static json_t *answer_status(const struct supervisor *supervisor)
+{
+	const struct config *config = supervisor->current.config;
+	const struct totals *totals = &supervisor->totals;
+	struct totals_now now;
+	unsigned live = 0, restarts = 0;
+
+	totals_read(totals, &supervisor->state, supervisor->slots, &now);
+	for (uint32_t slot = 0; slot < supervisor->slots; slot++) {
+		live += state_load32(&supervisor->state.workers[slot].state) == SLUICE_WORKER_LIVE;
+		restarts += supervisor->children.workers[slot].restarts;
+	}
+	json_t *status = json_pack(
+		"{s:s, s:s, s:i, s:f, s:s, s:I, s:f}", "version", SLUICE_VERSION, "state",
+		NAME_OF(phase_names, (unsigned)supervisor->phase), "pid", (int)getpid(),
+		"uptime_seconds", seconds_since(supervisor, supervisor->started_ns), "config",
+		supervisor->options->config_path, "revision", num(config->revision),
+		"revision_age_seconds", seconds_since(supervisor, supervisor->reload.committed_ns));
+
+	put(status, "user", json_string(supervisor->identity.user));
+	put(status, "kernel", kernel_state(supervisor));
+	put(status, "verdicts", verdict_counts(supervisor));
+	put(status, "workers", json_pack("{s:i, s:i, s:i}", "slots", (int)supervisor->slots, "live",
+					 (int)live, "restarts", (int)restarts));
+	put(status, "monitor", json_pack("{s:b, s:i}", "running",
+					 supervisor->children.monitor.pid != 0, "restarts",
+					 (int)supervisor->children.monitor.restarts));
+	put(status, "listeners", json_integer(num(config->n_listeners)));
+	put(status, "groups", group_rows(supervisor));
+	put(status, "connections", json_integer(num(now.connections)));
+	put(status, "connections_accepted", json_integer(num(now.accepted)));
+	put(status, "active_rpcs", json_integer(num(now.active_rpcs)));
+	put(status, "calls", json_integer(num(now.calls)));
+	put(status, "calls_failed", json_integer(num(now.calls_failed)));
+	put(status, "calls_per_second", json_real(totals->calls_per_second));
+	return status;
+}
+
+static json_t *answer_listeners(const struct supervisor *supervisor)
+{
+	const struct config *config = supervisor->current.config;
+	json_t *array = json_array();
+
+	for (size_t i = 0; i < config->n_listeners; i++) {
+		const struct config_listener *listener = &config->listeners[i];
+		struct sluice_listener_stats stats = { 0 };
+		char text[ADDR_TEXT_MAX];
+		json_t *row = json_pack("{s:s, s:i, s:s, s:s}", "name", listener->name, "id",
+					(int)listener->id, "address",
+					addr_format(&listener->address, text, sizeof(text)),
+					"group", config->groups[listener->group].name);
+
+		if (kernel_is_on(&supervisor->kernel) &&
+		    !bpf_read_listener_stats(supervisor->kernel.bpf, listener->id, &stats)) {
+			put(row, "packets", json_integer(num(stats.packets)));
+			put(row, "syns", json_integer(num(stats.syns)));
+			put(row, "passed", json_integer(num(stats.passed)));
+			put(row, "denied", json_integer(num(stats.denied)));
+			put(row, "source_limited", json_integer(num(stats.source_limited)));
+			put(row, "listener_limited", json_integer(num(stats.listener_limited)));
+			put(row, "all_down", json_integer(num(stats.all_down)));
+			put(row, "picked", json_integer(num(stats.picked)));
+			put(row, "pick_fallback", json_integer(num(stats.pick_fallback)));
+		}
+		json_array_append_new(array, row);
+	}
+	return json_pack("{s:o}", "listeners", array);
+}
+
+static json_t *backend_row(const struct supervisor *supervisor, const struct config_group *group,
+			   const struct config_endpoint *endpoint)
+{
+	const struct sluice_backend *row = &supervisor->state.backends[endpoint->id];
+	const struct config_backend *backend = &group->backends[endpoint->backend];
+	uint32_t health = state_load32(&row->health);
+	char text[ADDR_TEXT_MAX];
+	json_t *object = json_pack("{s:s, s:s, s:s, s:i, s:i, s:i}", "group", group->name,
+				   "address",
+				   addr_format(&endpoint->address, text, sizeof(text)), "host",
+				   backend->is_name ? backend->host : "", "id", (int)endpoint->id,
+				   "generation", (int)endpoint->generation, "weight",
+				   (int)endpoint->weight);
+
+	put(object, "health", json_string(NAME_OF(health_names, health)));
+	put(object, "health_seconds",
+	    json_real(seconds_since(supervisor, state_load64(&row->health_changed_ns))));
+	put(object, "last_failure", json_string(NAME_OF(reason_names, row->health_reason)));
+	put(object, "last_failure_detail", json_integer(num(row->health_detail)));
+	put(object, "active_rpcs", json_integer(num(state_load32(&row->active_rpcs))));
+	put(object, "connections", json_integer(num(state_load32(&row->connections))));
+	put(object, "calls", json_integer(num(state_load64(&row->calls))));
+	put(object, "failures", json_integer(num(state_load64(&row->failures))));
+	put(object, "checks", json_integer(num(state_load64(&row->checks))));
+	put(object, "checks_failed", json_integer(num(state_load64(&row->checks_failed))));
+	put(object, "health_changes", json_integer(num(state_load64(&row->health_changes))));
+	return object;
+}
+
+static json_t *answer_backends(const struct supervisor *supervisor)
+{
+	const struct config *config = supervisor->current.config;
+	json_t *array = json_array();
+
+	for (size_t g = 0; g < config->n_groups; g++)
+		for (size_t i = 0; i < config->groups[g].n_endpoints; i++)
+			json_array_append_new(array,
+					      backend_row(supervisor, &config->groups[g],
+							  &config->groups[g].endpoints[i]));
+	return json_pack("{s:o}", "backends", array);
+}
+
+static json_t *worker_row(const struct supervisor *supervisor, uint32_t slot)
+{
+	const struct sluice_worker *row = &supervisor->state.workers[slot];
+	json_t *object = json_pack("{s:i, s:i, s:s, s:i}", "slot", (int)slot, "pid",
+				   (int)supervisor->children.workers[slot].pid, "state",
+				   NAME_OF(worker_states, state_load32(&row->state)), "restarts",
+				   (int)supervisor->children.workers[slot].restarts);
+	json_t *ended = json_array();
+	const struct {
+		const char *key;
+		const __u64 *value;
+	} counters[] = {
+		{ "accepted", &row->accepted },
+		{ "refused", &row->refused },
+		{ "handshakes", &row->handshakes },
+		{ "handshakes_resumed", &row->handshakes_resumed },
+		{ "handshakes_failed", &row->handshakes_failed },
+		{ "alpn_refused", &row->alpn_refused },
+		{ "calls", &row->calls },
+		{ "calls_cancelled", &row->calls_cancelled },
+		{ "calls_failed", &row->calls_failed },
+		{ "replays", &row->replays },
+		{ "deadlines", &row->deadlines },
+		{ "protocol_errors", &row->protocol_errors },
+		{ "upstream_connects", &row->upstream_connects },
+		{ "upstream_connect_failures", &row->upstream_connect_failures },
+		{ "buffered_bytes", &row->buffered_bytes },
+		{ "rx_bytes", &row->rx_bytes },
+		{ "tx_bytes", &row->tx_bytes },
+	};
+
+	put(object, "up_seconds", json_real(seconds_since(supervisor, row->started_ns)));
+	put(object, "heartbeat_age_seconds",
+	    json_real(seconds_since(supervisor, state_load64(&row->heartbeat_ns))));
+	put(object, "connections", json_integer(num(state_load32(&row->connections))));
+	put(object, "active_rpcs", json_integer(num(state_load32(&row->active_rpcs))));
+	for (size_t i = 0; i < sizeof(counters) / sizeof(counters[0]); i++)
+		put(object, counters[i].key, json_integer(num(state_load64(counters[i].value))));
+	for (unsigned i = 0; i < sizeof(row->calls_ended) / sizeof(row->calls_ended[0]); i++)
+		json_array_append_new(ended, json_integer(num(state_load64(&row->calls_ended[i]))));
+	put(object, "calls_ended_by_grpc_status", ended);
+	return object;
+}
+
+static json_t *answer_workers(const struct supervisor *supervisor)
+{
+	json_t *array = json_array();
+
+	for (uint32_t slot = 0; slot < supervisor->slots; slot++)
+		json_array_append_new(array, worker_row(supervisor, slot));
+	return json_pack("{s:o}", "workers", array);
+}
+
+static json_t *answer_verdicts(const struct supervisor *supervisor)
+{
+	return json_pack("{s:s, s:o}", "kernel", kernel_is_on(&supervisor->kernel) ? "on" : "off",
+			 "verdicts", verdict_counts(supervisor));
+}
+
+static const struct {
+	const char *command;
+	json_t *(*answer)(const struct supervisor *supervisor);
+} answers[] = {
+	{ "status", answer_status },	 { "listeners", answer_listeners },
+	{ "groups", answer_groups },	 { "backends", answer_backends },
+	{ "workers", answer_workers },	 { "verdicts", answer_verdicts },
+};
+
+static char *dump(json_t *document)
+{
+	char *text = document ? json_dumps(document, JSON_COMPACT | JSON_REAL_PRECISION(12)) : NULL;
+
+	json_decref(document);
+	if (!text)
+		errno = ENOMEM;
+	return text;
+}
+
+char *control_answer(const struct supervisor *supervisor, const char *command)
+{
+	for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++)
+		if (!strcmp(answers[i].command, command))
+			return dump(answers[i].answer(supervisor));
+	errno = EINVAL;
+	return NULL;
+}
+
+char *control_answer_reload(const struct supervisor *supervisor, int ok, const char *message)
+{
+	json_int_t revision = num(supervisor->current.config->revision);
+
+	if (ok)
+		return dump(json_pack("{s:b, s:I}", "ok", 1, "revision", revision));
+	return dump(json_pack("{s:b, s:I, s:s}", "ok", 0, "revision", revision, "error", message));
+}

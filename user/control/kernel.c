@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * kernel.c - see kernel.h. Called by the supervisor and reload.c; speaks to bpf_loader, and logs
+ * what it reports. Decides when a failure is one line in the log (mode auto) or the end
+ * (mode required).
+ */
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "control/kernel.h"
+
+int kernel_open(struct kernel *kernel, const struct config *config, const struct rights *rights,
+		bool replace_maps, int fds[STATE_FDS])
+{
+	const struct bpf_options options = {
+		.pin_path = config->kernel.pin_path,
+		.replace_maps = replace_maps,
+	};
+
+	memset(kernel, 0, sizeof(*kernel));
+	kernel->required = config->kernel.mode == KERNEL_REQUIRED;
+	for (int i = 0; i < STATE_FDS; i++)
+		fds[i] = -1;
+	if (config->kernel.mode == KERNEL_OFF) {
+		snprintf(kernel->why, sizeof(kernel->why), "kernel.mode is off");
+		log_info("kernel side off: kernel.mode is off; SO_REUSEPORT spreads the connections");
+		return 0;
+	}
+	int ret = bpf_open(&kernel->bpf, &options, kernel->why, sizeof(kernel->why));
+
+	if (!ret) {
+		ret = bpf_state_fds(kernel->bpf, fds);
+		if (!ret)
+			return 0;
+		snprintf(kernel->why, sizeof(kernel->why), "maps' descriptors: %s", strerror(-ret));
+		bpf_close(kernel->bpf, false);
+	}
+	kernel->bpf = NULL;
+	if (ret == -EPERM && rights_bpf_fix(rights))
+		snprintf(kernel->why, sizeof(kernel->why), "%s", rights_bpf_fix(rights));
+	log_debug("what the BPF library said", F_STR("text", bpf_library_log()));
+	/* Another daemon's pins, or another version's, are for the operator to decide on. */
+	if (kernel->required || ret == -EBUSY || ret == -EEXIST) {
+		log_error("cannot set up the kernel side", F_STR("reason", kernel->why), F_ERR(ret));
+		return ret;
+	}
+	log_warn("kernel side off (kernel.mode auto): no XDP, SO_REUSEPORT spreads the connections",
+		 F_STR("reason", kernel->why));
+	return 0;
+}
+
+void kernel_close(struct kernel *kernel, bool keep)
+{
+	bpf_close(kernel->bpf, keep);
+	kernel->bpf = NULL;
+	free(kernel->interfaces);
+	kernel->interfaces = NULL;
+	kernel->n_interfaces = 0;
+}
+
+void kernel_forget(struct kernel *kernel)
+{
+	bpf_forget(kernel->bpf);
+	kernel->bpf = NULL;
+	free(kernel->interfaces);
+	kernel->interfaces = NULL;
+	kernel->n_interfaces = 0;
+}
+
+static void rate_fill(const struct config_rate *rate, __u64 *interval_ns, __u64 *tolerance_ns)
+{
+	*interval_ns = rate->interval_ns;
+	*tolerance_ns = rate->interval_ns && rate->burst > 1 ?
+				rate->interval_ns * (rate->burst - 1) :
+				0;
+}
+
+static int set_listeners(struct kernel *kernel, const struct config *config, uint32_t slots)
+{
+	for (size_t i = 0; i < config->n_listeners; i++) {
+		const struct config_listener *listener = &config->listeners[i];
+		struct sluice_listener value = {
+			.id = listener->id,
+			.flags = config->kernel.n_allow ? SLUICE_LISTENER_ALLOW_LIST : 0,
+			.group = config->groups[listener->group].id,
+			.slots = slots,
+			.v4_prefix = config->kernel.source_v4_prefix,
+			.v6_prefix = config->kernel.source_v6_prefix,
+		};
+
+		rate_fill(&config->kernel.per_source, &value.source_interval_ns,
+			  &value.source_tolerance_ns);
+		rate_fill(&listener->new_connections, &value.listener_interval_ns,
+			  &value.listener_tolerance_ns);
+		int ret = bpf_listener_set(kernel->bpf, &listener->address, &value);
+
+		if (ret) {
+			log_error("cannot put a listener into the maps",
+				  F_STR("listener", listener->name), F_ERR(ret));
+			return ret;
+		}
+	}
+	return 0;
+}
+
+static int set_acl(struct kernel *kernel, const struct config *config)
+{
+	const struct config_kernel *acl = &config->kernel;
+	int ret = bpf_acl_replace(kernel->bpf, acl->deny, acl->n_deny, acl->allow, acl->n_allow);
+
+	if (ret)
+		log_error("cannot put the ACL into the maps", F_UINT("deny", acl->n_deny),
+			  F_UINT("allow", acl->n_allow), F_ERR(ret));
+	return ret;
+}
+
+int kernel_guard(struct kernel *kernel, const struct config *config, uint32_t slots)
+{
+	int ret;
+
+	if (!kernel->bpf)
+		return 0;
+	/* Entries before the flag that makes them count; the flag away before the entries. */
+	if (config->kernel.n_allow) {
+		ret = set_acl(kernel, config);
+		return ret ? ret : set_listeners(kernel, config, slots);
+	}
+	ret = set_listeners(kernel, config, slots);
+	return ret ? ret : set_acl(kernel, config);
+}
+
+static int attach_one(struct kernel *kernel, const struct config_interface *interface,
+		      struct kernel_interface *report)
+{
+	snprintf(report->name, sizeof(report->name), "%s", interface->name);
+	int ret = bpf_attach_xdp(kernel->bpf, interface->name, interface->xdp, &report->used,
+				 report->why, sizeof(report->why));
+
+	if (ret) {
+		report->used = BPF_XDP_OFF;
+		log_at(kernel->required ? LOG_ERROR : LOG_WARN, "cannot attach XDP",
+		       F_STR("interface", interface->name), F_STR("reason", report->why),
+		       F_ERR(ret));
+		return kernel->required ? ret : 0;
+	}
+	log_info("XDP attached", F_STR("interface", interface->name),
+		 F_STR("mode", bpf_xdp_used_name(report->used)), F_STR("note", report->why));
+	return 0;
+}
+
+int kernel_attach_xdp(struct kernel *kernel, const struct config *config)
+{
+	size_t n = config->kernel.n_interfaces;
+	int ret = 0;
+
+	if (!kernel->bpf)
+		return 0;
+	struct kernel_interface *reports = calloc(n + 1, sizeof(*reports));
+	const char **names = calloc(n + 1, sizeof(*names));
+
+	if (!reports || !names) {
+		ret = -ENOMEM;
+		goto out;
+	}
+	for (size_t i = 0; i < n; i++) {
+		int err = attach_one(kernel, &config->kernel.interfaces[i], &reports[i]);
+
+		if (err && !ret)
+			ret = err;
+		names[i] = config->kernel.interfaces[i].name;
+	}
+	if (ret)
+		goto out;
+	bpf_detach_xdp_except(kernel->bpf, names, n);
+	free(kernel->interfaces);
+	kernel->interfaces = reports;
+	kernel->n_interfaces = n;
+	reports = NULL;
+out:
+	free(reports);
+	free(names);
+	return ret;
+}
+
+int kernel_sockets(struct kernel *kernel, const struct config *config,
+		   const struct sockets *sockets)
+{
+	int ret = 0;
+
+	if (!kernel->bpf)
+		return 0;
+	for (size_t i = 0; i < config->n_listeners; i++) {
+		const struct socket_row *row = &sockets->rows[config->listeners[i].id];
+
+		for (uint32_t slot = 0; slot < sockets->slots && !ret; slot++)
+			ret = bpf_socket_set(kernel->bpf, config->listeners[i].id, slot,
+					     row->fds[slot]);
+	}
+	if (ret) {
+		snprintf(kernel->why, sizeof(kernel->why), "sockets map: %s", strerror(-ret));
+	} else if (!kernel->sk_lookup) {
+		ret = bpf_attach_sk_lookup(kernel->bpf, kernel->why, sizeof(kernel->why));
+		if (!ret) {
+			kernel->sk_lookup = true;
+			kernel->why[0] = '\0';
+			log_info("sk_lookup attached");
+		}
+	}
+	if (!ret)
+		return 0;
+	log_at(kernel->required ? LOG_ERROR : LOG_WARN,
+	       "cannot pick workers by sk_lookup: SO_REUSEPORT spreads the connections",
+	       F_STR("reason", kernel->why), F_ERR(ret));
+	return kernel->required ? ret : 0;
+}
+
+static bool has_address(const struct config *config, const struct addr *address)
+{
+	for (size_t i = 0; i < config->n_listeners; i++)
+		if (addr_equal(&config->listeners[i].address, address))
+			return true;
+	return false;
+}
+
+void kernel_retire(struct kernel *kernel, const struct config *old, const struct config *now)
+{
+	for (size_t i = 0; kernel->bpf && old && i < old->n_listeners; i++)
+		if (!now || !has_address(now, &old->listeners[i].address))
+			bpf_listener_del(kernel->bpf, &old->listeners[i].address);
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * notify.h - tells the service manager how far we are (sd_notify's protocol, by hand: one datagram
+ * to the socket named in NOTIFY_SOCKET). Does nothing where nobody listens.
+ */
+#ifndef SLUICE_CONTROL_NOTIFY_H
+#define SLUICE_CONTROL_NOTIFY_H
+
+/* Remembers NOTIFY_SOCKET and takes it out of the environment, so that no child speaks for us. */
+void notify_init(void);
+void notify_ready(const char *status);
+void notify_reloading(void);
+void notify_stopping(void);
+void notify_status(const char *status);
+
+#endif

@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * reload.c - see reload.h. The order of a commit is: rows of groups and backends, ACL and limits,
+ * XDP, listen, the workers' sockets, COMMIT; what only the old config had goes last. Until COMMIT
+ * is sent, any failure brings everything back to the current revision.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "control/fixed.h"
+#include "control/notify.h"
+#include "control/publish.h"
+#include "control/reload.h"
+#include "control/supervisor.h"
+#include "proxy/tls_check.h"
+
+#define RELOAD_READY_MS 10000
+
+void revision_done(struct revision *revision)
+{
+	config_unref(revision->config);
+	if (revision->fd >= 0)
+		close(revision->fd);
+	*revision = (struct revision){ .fd = -1 };
+}
+
+static int revision_seal(struct revision *revision)
+{
+	uint8_t *bytes = NULL;
+	int ret = config_encode(revision->config, &bytes, &revision->length);
+
+	if (ret)
+		return ret;
+	revision->fd = channel_seal("sluice-config", bytes, revision->length);
+	explicit_bzero(bytes, revision->length); /* it holds private keys */
+	free(bytes);
+	return revision->fd < 0 ? revision->fd : 0;
+}
+
+/* Fills in what the file does not say, takes ids and binds new sockets. Nothing that is in force
+ * changes. On failure reason says why, and all is given back. */
+static int prepare(struct supervisor *supervisor, struct revision *revision, char *reason,
+		   size_t size)
+{
+	struct config *config = revision->config;
+	const struct config_listener *failed = NULL;
+	int ret = names_resolve(&supervisor->names, config);
+
+	if (ret) {
+		snprintf(reason, size, "%s", strerror(-ret));
+		return ret;
+	}
+	ret = ids_assign(supervisor->ids, config);
+	if (ret) {
+		snprintf(reason, size, "too many listeners, groups or backends at once (at most "
+			 "%d, %d, %d, old and new together)", SLUICE_MAX_LISTENERS,
+			 SLUICE_MAX_GROUPS, SLUICE_MAX_BACKENDS);
+		return ret;
+	}
+	ret = sockets_bind(&supervisor->sockets, config, &failed);
+	if (ret) {
+		char text[ADDR_TEXT_MAX];
+
+		snprintf(reason, size, "listener %s: cannot bind %s: %s", failed->name,
+			 addr_format(&failed->address, text, sizeof(text)), strerror(-ret));
+		ids_abort(supervisor->ids);
+		return ret;
+	}
+	config->revision = ++supervisor->reload.last_number;
+	ret = revision_seal(revision);
+	if (ret) {
+		snprintf(reason, size, "cannot hand out the config: %s", strerror(-ret));
+		ids_abort(supervisor->ids);
+		if (supervisor->current.config)
+			sockets_keep(&supervisor->sockets, supervisor->current.config);
+	}
+	return ret;
+}
+
+/* Puts the rules of config into force in the kernel and listens: all but the children. */
+static int enforce(struct supervisor *supervisor, const struct config *config, char *reason,
+		   size_t size)
+{
+	const struct config_listener *failed = NULL;
+
+	publish_config(&supervisor->state, config, loop_now(&supervisor->loop));
+	int ret = kernel_guard(&supervisor->kernel, config, supervisor->slots);
+
+	if (!ret)
+		ret = kernel_attach_xdp(&supervisor->kernel, config);
+	if (ret) {
+		snprintf(reason, size, "the kernel side: %s", strerror(-ret));
+		return ret;
+	}
+	ret = sockets_listen(&supervisor->sockets, config, &failed);
+	if (ret) {
+		snprintf(reason, size, "listener %s: cannot listen: %s", failed->name,
+			 strerror(-ret));
+		return ret;
+	}
+	ret = kernel_sockets(&supervisor->kernel, config, &supervisor->sockets);
+	if (ret)
+		snprintf(reason, size, "the kernel side: %s", strerror(-ret));
+	return ret;
+}
+
+int reload_first(struct supervisor *supervisor, struct config *config)
+{
+	struct revision *current = &supervisor->current;
+	char reason[512];
+
+	current->config = config;
+	int ret = prepare(supervisor, current, reason, sizeof(reason));
+
+	if (ret) {
+		log_error("cannot start", F_STR("reason", reason));
+		return ret;
+	}
+	ids_commit(supervisor->ids);
+	publish_config(&supervisor->state, config, loop_now(&supervisor->loop));
+	supervisor->reload.committed_ns = loop_now(&supervisor->loop);
+	return 0;
+}
+
+int reload_enforce(struct supervisor *supervisor)
+{
+	char reason[512];
+	int ret = enforce(supervisor, supervisor->current.config, reason, sizeof(reason));
+
+	if (ret)
+		log_error("cannot start", F_STR("reason", reason));
+	return ret;
+}
+
+/* One record a line of a report. */
+static void log_report(enum log_level level, const char *text)
+{
+	while (text && *text) {
+		int len = (int)strcspn(text, "\n");
+		char line[1024];
+
+		snprintf(line, sizeof(line), "%.*s", len, text);
+		log_at(level, "config", F_STR("report", line));
+		text += len + (text[len] == '\n');
+	}
+}
+
+/* ok: the candidate is in force; else message says why not, and may be several lines. */
+static void finish(struct supervisor *supervisor, bool ok, const char *message)
+{
+	struct reload *reload = &supervisor->reload;
+	bool from_file = reload->from_file;
+
+	loop_timer_cancel(&supervisor->loop, &reload->timer);
+	revision_done(&reload->candidate);
+	reload->from_file = false;
+	if (from_file) {
+		notify_ready(ok ? "running" : "running; the last reload was refused");
+		control_reload_done(&supervisor->control, reload->covers, ok, message);
+	}
+	supervisor_on_reloaded(supervisor);
+	loop_defer(&supervisor->loop, &reload->task);
+}
+
+static void refuse(struct supervisor *supervisor, const char *reason)
+{
+	log_error(supervisor->reload.from_file ?
+			  "reload refused, the running config stays" :
+			  "new addresses refused, the old ones stay",
+		  F_STR("reason", reason));
+	finish(supervisor, false, reason);
+}
+
+/* Gives back what prepare took, and undoes what enforce did. */
+static void roll_back(struct supervisor *supervisor, bool enforced)
+{
+	const struct config *current = supervisor->current.config;
+	const struct config *candidate = supervisor->reload.candidate.config;
+	const struct channel_config abort_message = { .revision = candidate->revision };
+
+	children_send(supervisor, CHANNEL_ABORT, &abort_message, sizeof(abort_message), NULL, 0);
+	if (enforced) {
+		publish_config(&supervisor->state, current, loop_now(&supervisor->loop));
+		kernel_guard(&supervisor->kernel, current, supervisor->slots);
+		kernel_attach_xdp(&supervisor->kernel, current);
+	}
+	sockets_keep(&supervisor->sockets, current);
+	if (enforced)
+		kernel_retire(&supervisor->kernel, candidate, current);
+	ids_abort(supervisor->ids);
+	publish_sweep(&supervisor->state, supervisor->ids);
+}
+
+static void send_new_listeners(struct supervisor *supervisor, const struct config *old,
+			       const struct config *now)
+{
+	for (size_t i = 0; i < now->n_listeners; i++) {
+		bool known = false;
+
+		for (size_t k = 0; k < old->n_listeners && !known; k++)
+			known = old->listeners[k].id == now->listeners[i].id;
+		if (!known)
+			children_send_listener(supervisor, now->listeners[i].id);
+	}
+}
+
+static void refuse_removed(struct supervisor *supervisor, const struct config *old,
+			   const struct config *now)
+{
+	for (size_t i = 0; i < old->n_listeners; i++) {
+		bool kept = false;
+
+		for (size_t k = 0; k < now->n_listeners && !kept; k++)
+			kept = old->listeners[i].id == now->listeners[k].id;
+		if (!kept)
+			sockets_refuse_new(&supervisor->sockets.rows[old->listeners[i].id],
+					   supervisor->sockets.slots);
+	}
+}
+
+static void commit(struct supervisor *supervisor)
+{
+	struct reload *reload = &supervisor->reload;
+	struct revision old = supervisor->current;
+	struct config *config = reload->candidate.config;
+	const struct channel_config message = { .revision = config->revision };
+	bool from_file = reload->from_file;
+	char reason[512];
+
+	if (enforce(supervisor, config, reason, sizeof(reason))) {
+		roll_back(supervisor, true);
+		refuse(supervisor, reason);
+		return;
+	}
+	send_new_listeners(supervisor, old.config, config);
+	refuse_removed(supervisor, old.config, config);
+	supervisor->current = reload->candidate;
+	reload->candidate = (struct revision){ .fd = -1 };
+	reload->committed_ns = loop_now(&supervisor->loop);
+	children_send(supervisor, CHANNEL_COMMIT, &message, sizeof(message), NULL, 0);
+
+	sockets_keep(&supervisor->sockets, config);
+	kernel_retire(&supervisor->kernel, old.config, config);
+	ids_commit(supervisor->ids);
+	publish_sweep(&supervisor->state, supervisor->ids);
+	names_sweep(&supervisor->names, config);
+	rights_raise_nofile(config, supervisor->slots);
+	revision_done(&old);
+	supervisor_set_log(supervisor, config);
+	log_info(from_file ? "reloaded" : "backend addresses changed",
+		 F_UINT("revision", config->revision), F_UINT("listeners", config->n_listeners),
+		 F_UINT("groups", config->n_groups));
+	finish(supervisor, true, "");
+}
+
+static void on_timeout(struct loop_timer *timer)
+{
+	struct supervisor *supervisor = container_of(timer, struct supervisor, reload.timer);
+
+	roll_back(supervisor, false);
+	refuse(supervisor, "a child did not answer in time");
+}
+
+void reload_on_ready(struct supervisor *supervisor)
+{
+	struct reload *reload = &supervisor->reload;
+
+	if (reload->candidate.config &&
+	    children_all_ready(supervisor, reload->candidate.config->revision))
+		commit(supervisor);
+}
+
+void reload_on_refused(struct supervisor *supervisor, const char *who, uint64_t revision,
+		       const char *reason)
+{
+	struct reload *reload = &supervisor->reload;
+	char text[512];
+
+	if (!reload->candidate.config || reload->candidate.config->revision != revision)
+		return;
+	snprintf(text, sizeof(text), "%s: %s", who, reason);
+	roll_back(supervisor, false);
+	refuse(supervisor, text);
+}
+
+/* Takes config over. */
+static void begin(struct supervisor *supervisor, struct config *config)
+{
+	struct reload *reload = &supervisor->reload;
+	struct revision candidate = { .config = config, .fd = -1 };
+	char reason[512];
+
+	if (prepare(supervisor, &candidate, reason, sizeof(reason))) {
+		revision_done(&candidate);
+		refuse(supervisor, reason);
+		return;
+	}
+	reload->candidate = candidate;
+	const struct channel_config message = {
+		.revision = config->revision,
+		.length = candidate.length,
+	};
+
+	loop_timer_set(&supervisor->loop, &reload->timer, RELOAD_READY_MS * NS_PER_MS);
+	children_send(supervisor, CHANNEL_CONFIG, &message, sizeof(message), &candidate.fd, 1);
+	reload_on_ready(supervisor);
+}
+
+static void begin_file(struct supervisor *supervisor)
+{
+	struct reload *reload = &supervisor->reload;
+	struct config_report report = { 0 };
+
+	reload->want_file = false;
+	/* The file says everything: what DNS said meanwhile goes in with it. */
+	reload->want_names = false;
+	reload->from_file = true;
+	reload->covers = reload->asked;
+	notify_reloading();
+	struct config *config = config_load(supervisor->options->config_path, &report,
+					    tls_check_certificate);
+
+	if (config) {
+		log_report(LOG_WARN, report.text);
+		int ret = fixed_keep(config, supervisor->current.config);
+
+		if (ret) {
+			config_unref(config);
+			refuse(supervisor, strerror(-ret));
+		} else {
+			begin(supervisor, config);
+		}
+	} else {
+		log_report(LOG_ERROR, report.text);
+		refuse(supervisor, report.text ? report.text : "no memory");
+	}
+	config_report_done(&report);
+}
+
+static void begin_names(struct supervisor *supervisor)
+{
+	supervisor->reload.want_names = false;
+	struct config *config = config_clone(supervisor->current.config);
+
+	if (config)
+		begin(supervisor, config);
+	else
+		refuse(supervisor, "no memory");
+}
+
+static void on_begin(struct loop_task *task)
+{
+	struct reload *reload = container_of(task, struct reload, task);
+	struct supervisor *supervisor = container_of(reload, struct supervisor, reload);
+
+	if (supervisor->phase == PHASE_DRAINING || reload->candidate.config)
+		return;
+	if (reload->want_file)
+		begin_file(supervisor);
+	else if (reload->want_names)
+		begin_names(supervisor);
+}
+
+uint64_t reload_file(struct supervisor *supervisor)
+{
+	struct reload *reload = &supervisor->reload;
+
+	reload->asked++;
+	reload->want_file = true;
+	loop_defer(&supervisor->loop, &reload->task);
+	return reload->asked;
+}
+
+void reload_names(struct supervisor *supervisor)
+{
+	supervisor->reload.want_names = true;
+	loop_defer(&supervisor->loop, &supervisor->reload.task);
+}
+
+bool reload_under_way(const struct supervisor *supervisor)
+{
+	return supervisor->reload.candidate.config || supervisor->reload.want_file ||
+	       supervisor->reload.want_names;
+}
+
+void reload_init(struct supervisor *supervisor)
+{
+	struct reload *reload = &supervisor->reload;
+
+	reload->candidate = (struct revision){ .fd = -1 };
+	reload->timer.on_timer = on_timeout;
+	reload->task.on_run = on_begin;
+}
+
+void reload_done(struct supervisor *supervisor)
+{
+	loop_timer_cancel(&supervisor->loop, &supervisor->reload.timer);
+	loop_defer_cancel(&supervisor->reload.task);
+	revision_done(&supervisor->reload.candidate);
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * reload.h - takes a new config into force, whole or not at all: prepare everywhere, then commit.
+ * A changed file and a changed DNS answer go the same way.
+ */
+#ifndef SLUICE_CONTROL_RELOAD_H
+#define SLUICE_CONTROL_RELOAD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/loop.h"
+#include "config/config.h"
+
+struct supervisor;
+
+/* A config with its ids and endpoints, and the sealed bytes that children get. */
+struct revision {
+	struct config *config; /* NULL: none */
+	int fd;
+	size_t length;
+};
+void revision_done(struct revision *revision);
+
+struct reload {
+	struct revision candidate; /* sent to the children, not all READY yet */
+	bool from_file;
+	bool want_file, want_names; /* asked for while one was under way */
+	struct loop_timer timer;    /* children that never answer */
+	struct loop_task task;	    /* begins what is wanted next */
+	uint64_t asked;		    /* reloads of the file asked for so far */
+	uint64_t covers;	    /* of these, how many the file read last answers */
+	uint64_t last_number;	    /* of revisions */
+	uint64_t committed_ns;
+};
+
+void reload_init(struct supervisor *supervisor);
+void reload_done(struct supervisor *supervisor);
+
+/* Makes config (taken over, also on failure) the first revision. 0 or -errno after logging. */
+int reload_first(struct supervisor *supervisor, struct config *config);
+/* Puts the current revision's rules into the kernel and listens. 0 or -errno after logging. */
+int reload_enforce(struct supervisor *supervisor);
+
+/* Reads the file anew. Returns the number of this request: control_reload_done gets it, or a
+ * higher one, when the outcome is known. */
+uint64_t reload_file(struct supervisor *supervisor);
+/* DNS answers changed. */
+void reload_names(struct supervisor *supervisor);
+bool reload_under_way(const struct supervisor *supervisor);
+
+/* What children answered. */
+void reload_on_ready(struct supervisor *supervisor);
+void reload_on_refused(struct supervisor *supervisor, const char *who, uint64_t revision,
+		       const char *reason);
+
+#endif
