@@ -37,7 +37,7 @@ bool health_verdict_update(struct health_verdict *verdict, const struct health_r
 }
 
 #define FAST_MAX_NS (200 * NS_PER_MS)
-#define FAST_MIN_NS (10 * NS_PER_MS)
+#define FAST_MIN_NS NS_PER_MS
 
 uint64_t health_next_delay_ns(const struct health_verdict *verdict,
 			      const struct config_health_check *check, uint64_t random)

@@ -23,6 +23,8 @@
 #include "shared/channel.h"
 #include "shared/state.h"
 
+#define LINGER_NS (2 * NS_PER_S)
+
 struct monitor {
 	struct loop loop;
 	struct loop_io channel;
@@ -114,20 +116,18 @@ out:
 	}
 }
 
-/* Indexes that are used without a further look. */
-static bool config_is_sound(const struct config *config)
+/* This process opens no TLS: it should not be a place to find keys in. */
+static void config_forget_keys(struct config *config)
 {
-	for (size_t g = 0; g < config->n_groups; g++) {
-		const struct config_group *group = &config->groups[g];
+	for (size_t l = 0; l < config->n_listeners; l++) {
+		for (size_t c = 0; c < config->listeners[l].n_certificates; c++) {
+			struct config_certificate *certificate =
+				&config->listeners[l].certificates[c];
 
-		if (group->id >= SLUICE_MAX_GROUPS)
-			return false;
-		for (size_t e = 0; e < group->n_endpoints; e++)
-			if (group->endpoints[e].id >= SLUICE_MAX_BACKENDS ||
-			    group->endpoints[e].backend >= group->n_backends)
-				return false;
+			if (certificate->key_len)
+				explicit_bzero(certificate->key_pem, certificate->key_len);
+		}
 	}
-	return true;
 }
 
 static struct config *config_from_message(const struct channel_message *message,
@@ -143,10 +143,8 @@ static struct config *config_from_message(const struct channel_message *message,
 		return NULL;
 	config = config_decode(bytes, header->length);
 	channel_unmap(bytes, header->length);
-	if (config && !config_is_sound(config)) {
-		config_unref(config);
-		config = NULL;
-	}
+	if (config)
+		config_forget_keys(config);
 	return config;
 }
 
@@ -286,6 +284,17 @@ static int monitor_init(struct monitor *monitor, int channel_fd)
 	return monitor->resolver ? 0 : -err;
 }
 
+/* Lets the connections say goodbye. Only they still have timers, and bound ones. */
+static void monitor_linger(struct loop *loop)
+{
+	uint64_t end_ns = loop_now(loop) + LINGER_NS;
+
+	/* A turn without timers or tasks would wait for ever. */
+	while ((loop->heap_len || !list_empty(&loop->tasks)) && loop_now(loop) < end_ns)
+		if (loop_turn(loop) < 0)
+			return;
+}
+
 int monitor_main(int channel_fd)
 {
 	struct monitor *monitor = calloc(1, sizeof(*monitor));
@@ -310,7 +319,7 @@ int monitor_main(int channel_fd)
 	config_unref(monitor->pending);
 	config_unref(monitor->current);
 	loop_io_del(&monitor->loop, &monitor->channel);
-	/* Closed connections say goodbye in one last turn. */
+	monitor_linger(&monitor->loop);
 	loop_done(&monitor->loop);
 	if (monitor->mapped)
 		state_unmap(&monitor->state);
