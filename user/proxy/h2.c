@@ -22,6 +22,12 @@
 #define FLUSH_MAX      ((size_t)1024 * 1024)
 
 static uint8_t in[READ_SIZE];
+static unsigned alive;
+
+unsigned h2_alive(void)
+{
+	return alive;
+}
 
 const char *h2_error_name(uint32_t code)
 {
@@ -44,6 +50,7 @@ static void on_reap(struct loop_task *task)
 	h2_session_done(h2);
 	free(h2->tail);
 	free(h2);
+	alive--;
 }
 
 /* Closes the socket now; the memory goes at the end of the turn. */
@@ -357,6 +364,7 @@ static struct h2 *h2_new(struct loop *loop, bool server, const struct h2_options
 
 	if (!h2)
 		return NULL;
+	alive++;
 	h2->loop = loop;
 	h2->server = server;
 	h2->options = options;
@@ -373,6 +381,7 @@ static struct h2 *h2_new(struct loop *loop, bool server, const struct h2_options
 	     loop_timer_set(loop, &h2->timer, options->open_timeout_ms * NS_PER_MS))) {
 		h2_session_done(h2);
 		free(h2);
+		alive--;
 		return NULL;
 	}
 	return h2;
@@ -383,6 +392,7 @@ static void h2_abandon(struct h2 *h2)
 	loop_timer_cancel(h2->loop, &h2->timer);
 	h2_session_done(h2);
 	free(h2);
+	alive--;
 }
 
 struct h2 *h2_accept(struct loop *loop, int fd, struct tls_context *tls_context,

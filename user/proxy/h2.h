@@ -165,6 +165,8 @@ uint64_t h2_last_receive_ns(const struct h2 *h2);
 /* The TLS object under it (tls.h), or NULL. */
 const struct tls *h2_tls(const struct h2 *h2);
 
+/* Connections of this process that hold memory still, closed ones that linger included. */
+unsigned h2_alive(void);
 /* Frees what is kept for reuse between connections, for a leak-clean exit. */
 void h2_pool_trim(void);
 

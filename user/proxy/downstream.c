@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * downstream.c - the server side of h2 for one client: calls in, responses out. Called by
+ * listener.c and worker.c; starts a stream for every request and hands it to dispatch. Knows
+ * nothing of backends.
+ */
+#include "proxy/downstream.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "proxy/dispatch.h"
+#include "proxy/reply.h"
+#include "proxy/stream.h"
+#include "proxy/tls.h"
+#include "proxy/worker.h"
+
+#define CONNECTION_WINDOW_BYTES (16u * 1024 * 1024)
+
+static void arm_idle(struct downstream *downstream)
+{
+	loop_timer_set(&downstream->worker->loop, &downstream->idle_timer,
+		       downstream->idle_timeout_ms * NS_PER_MS);
+}
+
+static void on_idle(struct loop_timer *timer)
+{
+	struct downstream *downstream = container_of(timer, struct downstream, idle_timer);
+
+	if (!h2_streams(downstream->h2))
+		downstream_drain(downstream);
+	else
+		arm_idle(downstream);
+}
+
+/* ---- h2 events ---- */
+
+static void on_open(struct h2 *h2)
+{
+	struct downstream *downstream = h2_user(h2);
+	struct sluice_worker *stats = downstream->worker->stats;
+
+	worker_count(&stats->handshakes);
+	if (tls_resumed(h2_tls(h2)))
+		worker_count(&stats->handshakes_resumed);
+}
+
+static void on_up(struct h2 *h2)
+{
+	struct downstream *downstream = h2_user(h2);
+
+	arm_idle(downstream);
+	if (downstream->worker->draining)
+		h2_drain(h2);
+}
+
+static void on_request(struct downstream *downstream, int32_t id, const struct h2_header *headers,
+		       size_t n, bool end)
+{
+	struct worker *worker = downstream->worker;
+	struct router_listener *listener =
+		router_listener(worker->router, downstream->listener_id);
+	struct stream *stream = stream_new(downstream, id);
+
+	if (!stream) {
+		h2_reset(downstream->h2, id, H2_REFUSED_STREAM);
+		return;
+	}
+	loop_timer_cancel(&worker->loop, &downstream->idle_timer);
+	h2_stream_set_user(downstream->h2, id, stream);
+	if (!n)
+		reply_status(stream, GRPC_RESOURCE_EXHAUSTED,
+			     "header list is over the limit of %u bytes",
+			     downstream->options.max_header_bytes);
+	else if (!listener)
+		reply_status(stream, GRPC_UNAVAILABLE, "this listener is gone");
+	else
+		dispatch_request(stream, listener, headers, n, end);
+}
+
+static void on_headers(struct h2 *h2, int32_t id, enum h2_block block,
+		       const struct h2_header *headers, size_t n, bool end)
+{
+	struct downstream *downstream = h2_user(h2);
+	struct stream *stream = h2_stream_user(h2, id);
+
+	if (block == H2_BLOCK_REQUEST || (block == H2_BLOCK_TOO_LARGE && !stream))
+		on_request(downstream, id, headers, n, end);
+	else if (stream && block == H2_BLOCK_TRAILERS && end)
+		stream_down_trailers(stream, headers, n);
+	else if (stream)
+		h2_reset(h2, id, H2_PROTOCOL_ERROR);
+}
+
+static void on_data(struct h2 *h2, int32_t id, const uint8_t *data, size_t size)
+{
+	struct stream *stream = h2_stream_user(h2, id);
+
+	if (stream)
+		stream_down_data(stream, data, size);
+}
+
+static void on_end(struct h2 *h2, int32_t id)
+{
+	struct stream *stream = h2_stream_user(h2, id);
+
+	if (stream)
+		stream_down_end(stream);
+}
+
+static void on_stream_closed(struct h2 *h2, int32_t id, uint32_t code, bool unprocessed,
+			     bool by_peer)
+{
+	struct downstream *downstream = h2_user(h2);
+	struct stream *stream = h2_stream_user(h2, id);
+
+	if (stream)
+		stream_down_closed(stream, code == H2_NO_ERROR);
+	if (!h2_streams(h2))
+		arm_idle(downstream);
+}
+
+static size_t on_pull(struct h2 *h2, int32_t id, uint8_t *dst, size_t size, bool *end)
+{
+	struct stream *stream = h2_stream_user(h2, id);
+
+	return stream ? stream_down_pull(stream, dst, size, end) : 0;
+}
+
+/* Frees the downstream after its calls were told; h2 goes its own way. */
+static void end(struct downstream *downstream)
+{
+	struct worker *worker = downstream->worker;
+	uint64_t rx, tx;
+
+	h2_bytes(downstream->h2, &rx, &tx);
+	worker->stats->rx_bytes += rx;
+	worker->stats->tx_bytes += tx;
+	while (!list_empty(&downstream->streams))
+		stream_down_closed(list_first(&downstream->streams, struct stream, down_link),
+				   false);
+	loop_timer_cancel(&worker->loop, &downstream->idle_timer);
+	list_del(&downstream->link);
+	state_store32(&worker->stats->connections, worker->stats->connections - 1);
+	free(downstream);
+	worker_check_idle(worker);
+}
+
+static void on_down(struct h2 *h2, enum h2_down why, int err, const char *text)
+{
+	struct downstream *downstream = h2_user(h2);
+	struct worker *worker = downstream->worker;
+
+	if (why == H2_DOWN_TLS && tls_alpn_refused(h2_tls(h2)))
+		worker_count(&worker->stats->alpn_refused);
+	else if (why == H2_DOWN_TLS)
+		worker_count(&worker->stats->handshakes_failed);
+	if (why == H2_DOWN_PROTOCOL)
+		worker_count(&worker->stats->protocol_errors);
+	if ((why == H2_DOWN_PROTOCOL || why == H2_DOWN_TLS) &&
+	    log_limit_allow(&worker->log_limit, loop_now(&worker->loop), 10))
+		log_info(why == H2_DOWN_TLS ? "TLS handshake failed" : "connection ended by GOAWAY",
+			 F_STR("client", downstream->peer_ip), F_STR("reason", text),
+			 F_STR("code", why == H2_DOWN_TLS ? "" : h2_error_name((uint32_t)err)));
+	end(downstream);
+}
+
+static const struct h2_events events = {
+	.on_open = on_open,
+	.on_up = on_up,
+	.on_headers = on_headers,
+	.on_data = on_data,
+	.on_end = on_end,
+	.on_stream_closed = on_stream_closed,
+	.on_pull = on_pull,
+	.on_down = on_down,
+};
+
+/* ---- for the listener and the worker ---- */
+
+void downstream_accept(struct worker *worker, const struct router_listener *listener, int fd,
+		       const struct addr *peer)
+{
+	const struct config_listener *config = listener->config;
+	struct downstream *downstream = calloc(1, sizeof(*downstream));
+	int err;
+
+	if (!downstream) {
+		close(fd);
+		return;
+	}
+	downstream->worker = worker;
+	downstream->listener_id = config->id;
+	downstream->idle_timeout_ms = config->idle_timeout_ms;
+	downstream->idle_timer.on_timer = on_idle;
+	list_init(&downstream->streams);
+	addr_format_ip(peer, downstream->peer_ip, sizeof(downstream->peer_ip));
+	downstream->options = (struct h2_options){
+		.max_streams = config->max_streams,
+		.stream_window_bytes = worker->router->config->leg_buffer_bytes,
+		.connection_window_bytes = CONNECTION_WINDOW_BYTES,
+		.max_header_bytes = config->max_header_bytes,
+		.open_timeout_ms = config->handshake_timeout_ms,
+		.header_timeout_ms = config->header_timeout_ms,
+	};
+	downstream->h2 = h2_accept(&worker->loop, fd, listener->tls, &downstream->options, &events,
+				   downstream, &err);
+	if (!downstream->h2) {
+		close(fd);
+		free(downstream);
+		return;
+	}
+	list_add_tail(&worker->downstreams, &downstream->link);
+	worker_count(&worker->stats->accepted);
+	state_store32(&worker->stats->connections, worker->stats->connections + 1);
+}
+
+void downstream_drain(struct downstream *downstream)
+{
+	h2_drain(downstream->h2);
+}
+
+void downstream_close(struct downstream *downstream)
+{
+	h2_close(downstream->h2, H2_NO_ERROR);
+	end(downstream);
+}

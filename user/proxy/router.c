@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * router.c - builds and releases what router.h describes. Called by the worker when a
+ * configuration is prepared, and by dispatch for each call.
+ */
+#include "proxy/router.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "proxy/tls.h"
+
+static int build_group(struct router_group *group, const struct config_group *config,
+		       uint32_t slot)
+{
+	uint32_t *weights = calloc(config->n_endpoints + 1, sizeof(*weights));
+
+	if (!weights)
+		return -1;
+	group->config = config;
+	for (size_t i = 0; i < config->n_endpoints; i++)
+		weights[i] = config->endpoints[i].weight;
+	if (config->balance == BALANCE_LEAST_REQUEST)
+		group->least_request = least_request_new(weights, (uint32_t)config->n_endpoints);
+	else
+		group->wrr = wrr_new(weights, (uint32_t)config->n_endpoints, slot);
+	free(weights);
+	return group->least_request || group->wrr ? 0 : -1;
+}
+
+struct router *router_new(struct config *config, uint32_t slot, char *why, size_t why_size)
+{
+	struct router *router = calloc(1, sizeof(*router));
+
+	snprintf(why, why_size, "no memory");
+	if (!router) {
+		config_unref(config);
+		return NULL;
+	}
+	router->refs = 1;
+	router->config = config;
+	router->listeners = calloc(config->n_listeners + 1, sizeof(*router->listeners));
+	router->groups = calloc(config->n_groups + 1, sizeof(*router->groups));
+	if (!router->listeners || !router->groups)
+		goto fail;
+	for (size_t i = 0; i < config->n_listeners; i++) {
+		const struct config_listener *listener = &config->listeners[i];
+
+		router->listeners[i].config = listener;
+		router->listeners[i].tls = tls_context_new(
+			listener->certificates, listener->n_certificates, why, why_size);
+		if (!router->listeners[i].tls)
+			goto fail;
+	}
+	for (size_t i = 0; i < config->n_groups; i++)
+		if (build_group(&router->groups[i], &config->groups[i], slot))
+			goto fail;
+	return router;
+fail:
+	router_unref(router);
+	return NULL;
+}
+
+struct router *router_ref(struct router *router)
+{
+	router->refs++;
+	return router;
+}
+
+void router_unref(struct router *router)
+{
+	if (!router || --router->refs)
+		return;
+	for (size_t i = 0; router->listeners && i < router->config->n_listeners; i++)
+		tls_context_free(router->listeners[i].tls);
+	for (size_t i = 0; router->groups && i < router->config->n_groups; i++) {
+		wrr_free(router->groups[i].wrr);
+		least_request_free(router->groups[i].least_request);
+	}
+	free(router->listeners);
+	free(router->groups);
+	config_unref(router->config);
+	free(router);
+}
+
+struct router_listener *router_listener(const struct router *router, uint32_t listener_id)
+{
+	for (size_t i = 0; i < router->config->n_listeners; i++)
+		if (router->config->listeners[i].id == listener_id)
+			return &router->listeners[i];
+	return NULL;
+}
+
+struct router_group *router_match(const struct router *router,
+				  const struct router_listener *listener)
+{
+	uint32_t group = listener->config->group;
+
+	return group < router->config->n_groups ? &router->groups[group] : NULL;
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * router.h - one committed configuration as a worker uses it: the config itself, a TLS context a
+ * listener, a balancer a group. Immutable but for the balancers' state; reference counted, so that
+ * a stream keeps the configuration it began with.
+ */
+#ifndef SLUICE_PROXY_ROUTER_H
+#define SLUICE_PROXY_ROUTER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "balance/least_request.h"
+#include "balance/wrr.h"
+#include "config/config.h"
+
+struct tls_context;
+
+struct router_listener {
+	const struct config_listener *config;
+	struct tls_context *tls;
+};
+
+struct router_group {
+	const struct config_group *config;
+	struct wrr *wrr;
+	struct least_request *least_request;
+};
+
+struct router {
+	unsigned refs;
+	struct config *config;
+	struct router_listener *listeners; /* as in config */
+	struct router_group *groups;	   /* as in config */
+};
+
+/* Takes over the caller's reference to config, also on failure. slot staggers the balancers of
+ * different workers. NULL with the reason in why. */
+struct router *router_new(struct config *config, uint32_t slot, char *why, size_t why_size);
+struct router *router_ref(struct router *router);
+void router_unref(struct router *router); /* takes NULL */
+
+/* NULL where no listener has this id (any more). */
+struct router_listener *router_listener(const struct router *router, uint32_t listener_id);
+/* The group that a call at this listener goes to; NULL: none. */
+struct router_group *router_match(const struct router *router,
+				  const struct router_listener *listener);
+
+#endif

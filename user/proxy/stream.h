@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * stream.h - one gRPC call: two legs, and the only place where the two HTTP/2 sides meet. What
+ * arrives on one leg waits in the other leg's bounded buffer; draining it gives the first leg's
+ * stream window back, so each side is stalled by the other's pace and nothing else.
+ *
+ * A stream lives exactly as long as its downstream HTTP/2 stream. The upstream leg comes and goes:
+ * attached by the pool, detached when the backend's stream ends or the call is answered here.
+ *
+ * Which file: headers in and out - dispatch.c; a backend's reset - stream.c (stream_up_closed);
+ * what the client is told when sluice answers itself - reply.c.
+ */
+#ifndef SLUICE_PROXY_STREAM_H
+#define SLUICE_PROXY_STREAM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/list.h"
+#include "base/loop.h"
+#include "proxy/grpc.h"
+#include "proxy/h2.h"
+
+struct downstream;
+struct upstream;
+struct pool_endpoint;
+struct router;
+struct router_group;
+struct worker;
+
+/* A request that may be sent again keeps this much of what it has sent. */
+#define STREAM_REPLAY_BYTES ((size_t)64 * 1024)
+#define STREAM_ATTEMPTS_MAX 5
+
+struct stream_headers {
+	struct h2_header *fields; /* in the stream's arena */
+	size_t n;
+};
+
+struct leg {
+	struct h2 *h2; /* NULL: not attached */
+	int32_t id;
+	struct buf out; /* waits to go out on this leg */
+	bool end;	/* nothing more will be appended to out */
+	struct stream_headers trailers; /* that follow out; n = 0: none */
+};
+
+struct stream {
+	struct worker *worker;
+	struct downstream *client;
+	struct router *router; /* the configuration it began with */
+	struct router_group *group;
+	struct list down_link; /* in the client's streams; at the end in the worker's dead_streams */
+	struct list up_link;   /* in the upstream's streams, or the endpoint's waiting */
+	struct leg down, up;
+	struct pool_endpoint *endpoint; /* where it waits or runs; NULL: nowhere */
+	struct upstream *upstream;	/* NULL while it waits */
+	struct stream_headers request;	/* as sent to backends */
+	struct h2_header *timeout_field; /* grpc-timeout in request; NULL: none */
+	char timeout_text[GRPC_TIMEOUT_TEXT_MAX];
+	uint64_t started_ns, deadline_ns; /* deadline 0: none */
+	struct loop_timer deadline_timer;
+	uint32_t tried[STREAM_ATTEMPTS_MAX]; /* endpoint ids */
+	uint32_t attempts;
+	size_t credited; /* bytes sent again whose window was given back at the first attempt */
+	int grpc_status;	 /* as the client sees it; -1: not known yet */
+	bool response_started;	 /* headers have gone to the client */
+	bool replayable;	 /* all that was sent is retained */
+	bool grpc_response;	 /* the backend's content-type is gRPC's */
+	bool dead;
+	char failure[160]; /* the last failure of an attempt, for the message */
+	struct arena arena;
+	max_align_t arena_bytes[120];
+};
+
+/* For downstream.c. NULL: no memory. */
+struct stream *stream_new(struct downstream *client, int32_t id);
+/* The client's side is over (ended, reset, or its connection is gone): cancels upstream. */
+void stream_down_closed(struct stream *stream, bool in_order);
+void stream_down_data(struct stream *stream, const uint8_t *data, size_t size);
+void stream_down_end(struct stream *stream);
+void stream_down_trailers(struct stream *stream, const struct h2_header *headers, size_t n);
+size_t stream_down_pull(struct stream *stream, uint8_t *dst, size_t size, bool *end);
+
+/* For worker.c: frees the streams that died in this turn. */
+void stream_reap(struct worker *worker);
+
+/* For upstream.c. */
+void stream_up_response(struct stream *stream, const struct h2_header *headers, size_t n, bool end);
+void stream_up_trailers(struct stream *stream, const struct h2_header *headers, size_t n);
+void stream_up_data(struct stream *stream, const uint8_t *data, size_t size);
+void stream_up_end(struct stream *stream);
+void stream_up_closed(struct stream *stream, uint32_t code, bool unprocessed);
+void stream_up_too_large(struct stream *stream);
+/* The connection under it died after the request had (maybe partly) been sent. */
+void stream_up_lost(struct stream *stream, const char *why);
+size_t stream_up_pull(struct stream *stream, uint8_t *dst, size_t size, bool *end);
+
+/* For pool.c and dispatch.c: enters or leaves an endpoint's active calls. */
+void stream_enter(struct stream *stream, struct pool_endpoint *endpoint);
+/* Lets go of the upstream side: out of the queue, or reset with code where its HTTP/2 stream is
+ * still open. */
+void stream_detach_up(struct stream *stream, uint32_t code);
+
+/* Copies of headers into the stream's arena. 0 or -ENOMEM. */
+int stream_copy_headers(struct stream *stream, struct stream_headers *to,
+			const struct h2_header *headers, size_t n);
+
+#endif

@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * upstream.c - the client side of h2 for one backend connection: requests out, responses in.
+ * Called by pool.c; calls stream.c with what arrives. It neither picks backends nor retries.
+ */
+#include "proxy/upstream.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proxy/dispatch.h"
+#include "proxy/pool.h"
+#include "proxy/stream.h"
+#include "proxy/worker.h"
+
+#define RETRY_BACKOFF_MIN_NS (250 * NS_PER_MS)
+#define RETRY_BACKOFF_MAX_NS (10 * NS_PER_S)
+
+static void upstream_free(struct upstream *upstream)
+{
+	struct pool_endpoint *endpoint = upstream->endpoint;
+	struct worker *worker = endpoint->worker;
+
+	loop_timer_cancel(&worker->loop, &upstream->idle_timer);
+	list_del(&upstream->link);
+	endpoint->n_connections--;
+	if (upstream->opening)
+		endpoint->n_opening--;
+	if (upstream->going_away)
+		endpoint->n_going_away--;
+	state_connection_closed(&worker->state, worker->slot, endpoint->id);
+	free(upstream);
+}
+
+static void arm_idle(struct upstream *upstream)
+{
+	if (list_empty(&upstream->streams) && h2_is_up(upstream->h2))
+		loop_timer_set(&upstream->endpoint->worker->loop, &upstream->idle_timer,
+			       upstream->endpoint->idle_timeout_ms * NS_PER_MS);
+}
+
+static void on_idle(struct loop_timer *timer)
+{
+	struct upstream *upstream = container_of(timer, struct upstream, idle_timer);
+
+	if (list_empty(&upstream->streams))
+		upstream_drain(upstream);
+}
+
+/* ---- h2 events ---- */
+
+static void on_up(struct h2 *h2)
+{
+	struct upstream *upstream = h2_user(h2);
+	struct pool_endpoint *endpoint = upstream->endpoint;
+
+	upstream->opening = false;
+	endpoint->n_opening--;
+	endpoint->failures = 0;
+	endpoint->retry_at_ns = 0;
+	pool_serve_waiting(endpoint);
+	arm_idle(upstream);
+}
+
+static void on_headers(struct h2 *h2, int32_t id, enum h2_block block,
+		       const struct h2_header *headers, size_t n, bool end)
+{
+	struct stream *stream = h2_stream_user(h2, id);
+
+	if (!stream)
+		return;
+	switch (block) {
+	case H2_BLOCK_RESPONSE:
+		stream_up_response(stream, headers, n, end);
+		break;
+	case H2_BLOCK_TRAILERS:
+		if (end)
+			stream_up_trailers(stream, headers, n);
+		break;
+	case H2_BLOCK_TOO_LARGE:
+		stream_up_too_large(stream);
+		break;
+	default: /* informational responses mean nothing to gRPC */
+		break;
+	}
+}
+
+static void on_data(struct h2 *h2, int32_t id, const uint8_t *data, size_t size)
+{
+	struct stream *stream = h2_stream_user(h2, id);
+
+	if (stream)
+		stream_up_data(stream, data, size);
+}
+
+static void on_end(struct h2 *h2, int32_t id)
+{
+	struct stream *stream = h2_stream_user(h2, id);
+
+	if (stream)
+		stream_up_end(stream);
+}
+
+static void on_stream_closed(struct h2 *h2, int32_t id, uint32_t code, bool unprocessed,
+			     bool by_peer)
+{
+	struct stream *stream = h2_stream_user(h2, id);
+	struct upstream *upstream = h2_user(h2);
+
+	if (stream)
+		stream_up_closed(stream, code, unprocessed);
+	arm_idle(upstream);
+}
+
+static size_t on_pull(struct h2 *h2, int32_t id, uint8_t *dst, size_t size, bool *end)
+{
+	struct stream *stream = h2_stream_user(h2, id);
+
+	return stream ? stream_up_pull(stream, dst, size, end) : 0;
+}
+
+static void on_goaway(struct h2 *h2, int32_t last_id, uint32_t code)
+{
+	struct upstream *upstream = h2_user(h2);
+
+	if (!upstream->going_away) {
+		upstream->going_away = true;
+		upstream->endpoint->n_going_away++;
+	}
+}
+
+static void on_capacity(struct h2 *h2)
+{
+	struct upstream *upstream = h2_user(h2);
+
+	if (upstream->endpoint->n_waiting && !upstream->opening)
+		pool_serve_waiting(upstream->endpoint);
+}
+
+/* Nobody answered: the next one waits longer, and picks prefer others meanwhile. */
+static void back_off(struct pool_endpoint *endpoint)
+{
+	uint64_t delay = RETRY_BACKOFF_MIN_NS << (endpoint->failures < 6 ? endpoint->failures : 6);
+
+	endpoint->failures++;
+	endpoint->retry_at_ns = loop_now(&endpoint->worker->loop) +
+				(delay < RETRY_BACKOFF_MAX_NS ? delay : RETRY_BACKOFF_MAX_NS);
+}
+
+static void on_down(struct h2 *h2, enum h2_down why, int err, const char *text)
+{
+	struct upstream *upstream = h2_user(h2);
+	struct pool_endpoint *endpoint = upstream->endpoint;
+	struct worker *worker = endpoint->worker;
+	bool never_up = upstream->opening;
+	struct list lost;
+	struct stream *stream, *next;
+
+	/* Calls that are answered may open new connections: work on what was here only. */
+	list_init(&lost);
+	list_for_each_safe(stream, next, &upstream->streams, up_link) {
+		list_del(&stream->up_link);
+		list_add_tail(&lost, &stream->up_link);
+	}
+	upstream_free(upstream);
+	if (never_up) {
+		worker_count(&worker->stats->upstream_connect_failures);
+		back_off(endpoint);
+		if (!endpoint->n_connections)
+			pool_fail_waiting(endpoint, text);
+	}
+	while (!list_empty(&lost))
+		stream_up_lost(list_first(&lost, struct stream, up_link), text);
+	if (!never_up)
+		pool_serve_waiting(endpoint);
+	pool_release(endpoint);
+}
+
+static const struct h2_events events = {
+	.on_up = on_up,
+	.on_headers = on_headers,
+	.on_data = on_data,
+	.on_end = on_end,
+	.on_stream_closed = on_stream_closed,
+	.on_pull = on_pull,
+	.on_goaway = on_goaway,
+	.on_capacity = on_capacity,
+	.on_down = on_down,
+};
+
+/* ---- for the pool ---- */
+
+struct upstream *upstream_open(struct pool_endpoint *endpoint, int *err)
+{
+	struct worker *worker = endpoint->worker;
+	struct upstream *upstream = calloc(1, sizeof(*upstream));
+
+	*err = ENOMEM;
+	if (!upstream)
+		return NULL;
+	upstream->endpoint = endpoint;
+	upstream->opening = true;
+	upstream->idle_timer.on_timer = on_idle;
+	list_init(&upstream->streams);
+	upstream->h2 = h2_connect(&worker->loop, &endpoint->address, &endpoint->options, &events,
+				  upstream, err);
+	worker_count(&worker->stats->upstream_connects);
+	if (!upstream->h2) {
+		worker_count(&worker->stats->upstream_connect_failures);
+		back_off(endpoint);
+		free(upstream);
+		return NULL;
+	}
+	list_add_tail(&endpoint->connections, &upstream->link);
+	endpoint->n_connections++;
+	endpoint->n_opening++;
+	state_connection_opened(&worker->state, worker->slot, endpoint->id);
+	return upstream;
+}
+
+int upstream_submit(struct upstream *upstream, struct stream *stream)
+{
+	uint64_t now = loop_now(&upstream->endpoint->worker->loop);
+	bool end = stream->up.end && !buf_unread(&stream->up.out) && !stream->up.trailers.n;
+	int32_t id;
+
+	if (stream->timeout_field && stream->deadline_ns > now) {
+		stream->timeout_field->value_len = (uint32_t)grpc_timeout_format(
+			stream->timeout_text, stream->deadline_ns - now);
+		stream->timeout_field->value = stream->timeout_text;
+	}
+	id = h2_submit_request(upstream->h2, stream->request.fields, stream->request.n, end, stream);
+	if (id < 0)
+		return id;
+	loop_timer_cancel(&upstream->endpoint->worker->loop, &upstream->idle_timer);
+	stream->upstream = upstream;
+	stream->up.h2 = upstream->h2;
+	stream->up.id = id;
+	list_add_tail(&upstream->streams, &stream->up_link);
+	return 0;
+}
+
+void upstream_drain(struct upstream *upstream)
+{
+	h2_drain(upstream->h2);
+}
+
+void upstream_close(struct upstream *upstream)
+{
+	h2_close(upstream->h2, H2_NO_ERROR);
+	on_down(upstream->h2, H2_DOWN_CLOSED, 0, "closed");
+}

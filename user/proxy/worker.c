@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * worker.c - the worker process: obeys the channel (config, listeners, tickets, drain), keeps its
+ * heartbeat, and owns what the rest of proxy/ works on. It has no rights: all it has came through
+ * the channel.
+ */
+#include "proxy/worker.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "proxy/downstream.h"
+#include "proxy/listener.h"
+#include "proxy/stream.h"
+#include "proxy/tls.h"
+#include "shared/channel.h"
+
+uint64_t worker_random(struct worker *worker)
+{
+	uint64_t x = worker->random_state;
+
+	x ^= x >> 12;
+	x ^= x << 25;
+	x ^= x >> 27;
+	worker->random_state = x;
+	return x * 0x2545f4914f6cdd1dull;
+}
+
+void worker_check_idle(struct worker *worker)
+{
+	if (worker->draining && list_empty(&worker->downstreams))
+		loop_stop(&worker->loop);
+}
+
+static void on_reap(struct loop_task *task)
+{
+	stream_reap(container_of(task, struct worker, reap_task));
+}
+
+static void on_heartbeat(struct loop_timer *timer)
+{
+	struct worker *worker = container_of(timer, struct worker, heartbeat_timer);
+
+	state_store64(&worker->stats->heartbeat_ns, loop_now(&worker->loop));
+	state_store64(&worker->stats->buffered_bytes, buf_in_use());
+	loop_timer_set(&worker->loop, timer, SLUICE_HEARTBEAT_NS);
+}
+
+/* ---- draining ---- */
+
+static void on_grace_over(struct loop_timer *timer)
+{
+	struct worker *worker = container_of(timer, struct worker, grace_timer);
+
+	log_warn("drain grace is over: calls are cut",
+		 F_UINT("connections", worker->stats->connections),
+		 F_UINT("calls", worker->stats->active_rpcs));
+	while (!list_empty(&worker->downstreams))
+		downstream_close(list_first(&worker->downstreams, struct downstream, link));
+	loop_stop(&worker->loop);
+}
+
+static void drain(struct worker *worker, uint32_t grace_ms)
+{
+	struct listener *listener, *next_listener;
+	struct downstream *downstream, *next;
+
+	if (worker->draining)
+		return;
+	/* Connections that the kernel has accepted already are served like the others. */
+	list_for_each_safe(listener, next_listener, &worker->listeners, link)
+		listener_close(listener);
+	worker->draining = true;
+	state_store32(&worker->stats->state, SLUICE_WORKER_DRAINING);
+	/* A connection still in its handshake is drained when it is up. */
+	list_for_each_safe(downstream, next, &worker->downstreams, link)
+		if (h2_is_up(downstream->h2))
+			downstream_drain(downstream);
+	loop_timer_set(&worker->loop, &worker->grace_timer, grace_ms * NS_PER_MS);
+	worker_check_idle(worker);
+}
+
+/* ---- the channel ---- */
+
+static void answer(struct worker *worker, uint64_t revision, const char *refusal)
+{
+	struct channel_config ready = { .revision = revision };
+	struct channel_refused refused = { .revision = revision };
+	int err;
+
+	if (refusal) {
+		snprintf(refused.reason, sizeof(refused.reason), "%s", refusal);
+		err = channel_send(worker->channel_io.fd, CHANNEL_REFUSED, &refused,
+				   sizeof(refused), NULL, 0);
+	} else {
+		err = channel_send(worker->channel_io.fd, CHANNEL_READY, &ready, sizeof(ready),
+				   NULL, 0);
+	}
+	if (err)
+		log_error("cannot answer the supervisor", F_ERR(err));
+}
+
+static void prepare(struct worker *worker, const struct channel_config *message, int fd)
+{
+	const uint8_t *bytes = channel_map_sealed(fd, message->length);
+	struct config *config = bytes ? config_decode(bytes, message->length) : NULL;
+	char why[256] = "configuration cannot be read";
+
+	if (bytes)
+		channel_unmap(bytes, message->length);
+	router_unref(worker->prepared);
+	worker->prepared = config ? router_new(config, worker->slot, why, sizeof(why)) : NULL;
+	answer(worker, message->revision, worker->prepared ? NULL : why);
+}
+
+static void commit(struct worker *worker)
+{
+	struct downstream *downstream, *next;
+
+	if (!worker->prepared)
+		return;
+	router_unref(worker->router);
+	worker->router = worker->prepared;
+	worker->prepared = NULL;
+	pool_sync(&worker->pool, worker->router->config);
+	if (worker->draining)
+		return;
+	listener_sync(worker);
+	list_for_each_safe(downstream, next, &worker->downstreams, link)
+		if (!router_listener(worker->router, downstream->listener_id))
+			downstream_drain(downstream);
+	state_store32(&worker->stats->state, SLUICE_WORKER_LIVE);
+}
+
+static int setup(struct worker *worker, const struct channel_message *message)
+{
+	struct channel_setup setup;
+	int err;
+
+	memcpy(&setup, message->payload, sizeof(setup));
+	if (message->n_fds != STATE_FDS || setup.slot >= SLUICE_MAX_WORKERS || worker->stats)
+		return -EINVAL;
+	err = state_map(&worker->state, message->fds);
+	if (err)
+		return err;
+	worker->slot = setup.slot;
+	worker->stats = &worker->state.workers[setup.slot];
+	memset(worker->stats, 0, sizeof(*worker->stats));
+	worker->stats->pid = (uint32_t)getpid();
+	worker->stats->started_ns = loop_now(&worker->loop);
+	state_store32(&worker->stats->state, SLUICE_WORKER_STARTING);
+	on_heartbeat(&worker->heartbeat_timer);
+	return 0;
+}
+
+static size_t payload_size(uint32_t type)
+{
+	switch (type) {
+	case CHANNEL_SETUP:
+		return sizeof(struct channel_setup);
+	case CHANNEL_TICKETS:
+		return sizeof(struct channel_tickets);
+	case CHANNEL_CONFIG:
+	case CHANNEL_COMMIT:
+	case CHANNEL_ABORT:
+		return sizeof(struct channel_config);
+	case CHANNEL_LISTEN:
+		return sizeof(struct channel_listen);
+	case CHANNEL_DRAIN:
+		return sizeof(struct channel_drain);
+	default:
+		return SIZE_MAX;
+	}
+}
+
+/* 0, or -errno where the worker cannot go on. */
+static int obey(struct worker *worker, struct channel_message *message)
+{
+	const void *payload = message->payload;
+	int err = 0;
+
+	if (message->length != payload_size(message->type) ||
+	    (!worker->stats && message->type != CHANNEL_SETUP))
+		return -EPROTO;
+	switch (message->type) {
+	case CHANNEL_SETUP:
+		return setup(worker, message);
+	case CHANNEL_TICKETS:
+		tls_set_ticket_keys(payload);
+		explicit_bzero(message->payload, sizeof(struct channel_tickets));
+		return 0;
+	case CHANNEL_CONFIG:
+		if (message->n_fds != 1)
+			return -EPROTO;
+		prepare(worker, payload, message->fds[0]);
+		return 0;
+	case CHANNEL_COMMIT:
+		commit(worker);
+		return 0;
+	case CHANNEL_ABORT:
+		router_unref(worker->prepared);
+		worker->prepared = NULL;
+		return 0;
+	case CHANNEL_LISTEN:
+		if (message->n_fds != 1)
+			return -EPROTO;
+		err = listener_add(worker, ((const struct channel_listen *)payload)->listener,
+				   message->fds[0]);
+		message->n_fds = 0;
+		return err;
+	default:
+		drain(worker, ((const struct channel_drain *)payload)->grace_ms);
+		return 0;
+	}
+}
+
+static void on_channel(struct loop_io *io, uint32_t events)
+{
+	struct worker *worker = container_of(io, struct worker, channel_io);
+	static struct channel_message message;
+
+	for (;;) {
+		int rc = channel_receive(io->fd, &message), err;
+
+		if (rc == -EAGAIN)
+			return;
+		if (rc <= 0) {
+			loop_io_del(&worker->loop, io);
+			if (!worker->router) {
+				loop_stop(&worker->loop);
+				return;
+			}
+			log_warn("the supervisor is gone: draining");
+			drain(worker, worker->router->config->drain_grace_ms);
+			return;
+		}
+		err = obey(worker, &message);
+		channel_message_close_fds(&message);
+		if (err) {
+			log_error("message from the supervisor refused",
+				  F_UINT("type", message.type), F_ERR(err));
+			loop_stop(&worker->loop);
+			return;
+		}
+	}
+}
+
+/* ---- life ---- */
+
+static void worker_done(struct worker *worker)
+{
+	struct listener *listener, *next;
+
+	list_for_each_safe(listener, next, &worker->listeners, link)
+		listener_close(listener);
+	while (!list_empty(&worker->downstreams))
+		downstream_close(list_first(&worker->downstreams, struct downstream, link));
+	pool_close_all(&worker->pool);
+	/* Connections say good-bye for a moment: FIN after GOAWAY, so that no client loses the end. */
+	for (uint64_t until = loop_refresh(&worker->loop) + NS_PER_S / 2;
+	     h2_alive() && loop_refresh(&worker->loop) < until;)
+		loop_turn(&worker->loop);
+	stream_reap(worker);
+	pool_done(&worker->pool);
+	router_unref(worker->router);
+	router_unref(worker->prepared);
+	loop_timer_cancel(&worker->loop, &worker->heartbeat_timer);
+	loop_timer_cancel(&worker->loop, &worker->grace_timer);
+	loop_io_del(&worker->loop, &worker->channel_io);
+	if (worker->stats)
+		state_unmap(&worker->state);
+	loop_done(&worker->loop);
+	buf_pool_trim();
+	h2_pool_trim();
+}
+
+int worker_main(int channel_fd)
+{
+	static struct worker worker;
+	struct timespec ts;
+	int err;
+
+	signal(SIGPIPE, SIG_IGN);
+	/* A terminal's signals reach the whole process group; the supervisor decides what they mean. */
+	signal(SIGINT, SIG_IGN);
+	signal(SIGTERM, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	memset(&worker, 0, sizeof(worker));
+	list_init(&worker.listeners);
+	list_init(&worker.downstreams);
+	list_init(&worker.dead_streams);
+	worker.reap_task.on_run = on_reap;
+	worker.heartbeat_timer.on_timer = on_heartbeat;
+	worker.grace_timer.on_timer = on_grace_over;
+	worker.channel_io.on_event = on_channel;
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	worker.random_state = (uint64_t)ts.tv_nsec * 0x9e3779b97f4a7c15ull + (uint64_t)getpid() + 1;
+	err = loop_init(&worker.loop);
+	if (!err)
+		err = pool_init(&worker.pool, &worker);
+	if (!err)
+		err = loop_io_add(&worker.loop, &worker.channel_io, channel_fd, EPOLLIN);
+	if (!err)
+		err = loop_run(&worker.loop);
+	if (err)
+		log_error("worker failed", F_ERR(err));
+	worker_done(&worker);
+	return err ? 1 : 0;
+}
