@@ -426,7 +426,7 @@ def main():
                         help="who runs, by commas (envoy where ENVOY=path gives a binary)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--scale", type=int, default=100, help="work a round, in percent")
-    parser.add_argument("--build", default=os.environ.get("BUILD") or f"{ROOT}/build")
+    parser.add_argument("--build", default=f"{ROOT}/build", help=argparse.SUPPRESS)
     parser.add_argument("--keep", action="store_true", help="keep configs and logs")
     args = parser.parse_args()
     args.build = os.path.abspath(args.build)

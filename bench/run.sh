@@ -5,7 +5,7 @@
 # connections, and hands over to bench.py. See run.sh --help for the parts; ENVOY=path adds Envoy.
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-export BUILD=${BUILD:-$ROOT/build}
+BUILD=${SLUICE_BUILD:-$ROOT/build}
 
 declare -A package=([h2load]=nghttp2-client [nghttpd]=nghttp2-server [nghttpx]=nghttp2-proxy
 	[haproxy]=haproxy [nginx]=nginx-light [openssl]=openssl)
@@ -32,4 +32,4 @@ if [[ ! $BUILD/bench/hold -nt $ROOT/bench/hold.c ]]; then
 	"${CC:-gcc}" -std=gnu11 -O2 -Wall -Wextra -Werror "$ROOT/bench/hold.c" -lssl -lcrypto \
 		-o "$BUILD/bench/hold" || exit 1
 fi
-exec /usr/bin/python3 "$ROOT/bench/bench.py" "$@"
+exec /usr/bin/python3 "$ROOT/bench/bench.py" --build "$BUILD" "$@"

@@ -76,7 +76,7 @@ print('"$expression"')' 2>/dev/null
 
 # verdict NAME: packets, as XDP counted them.
 verdict() {
-	query "next(v['packets'] for v in j['verdicts'] if v['name'] == '$1')" ctl verdicts --json
+	query "next(v['packets'] for v in j['verdicts'] if v['verdict'] == '$1')" ctl verdicts --json
 }
 
 # watch_live COUNT SECONDS: says every change of the live count on the way there.

@@ -7,7 +7,7 @@
 # so that a later run can remove what a killed one left. Assertions and words are demo.sh's.
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-BUILD=${BUILD:-$ROOT/build}
+BUILD=${SLUICE_BUILD:-$ROOT/build}
 WORLD_BUILD=$BUILD/demo     # generated code, kept between runs
 WORLD_RUN=/run/sluice-demo  # state of the one demo that may run
 WORLD_PIN=/sys/fs/bpf/sluice-demo
