@@ -10,12 +10,26 @@
 #include <string.h>
 
 #include "config/nearest.h"
+#include "config/scalar.h"
 
 /* One of many things that must differ. */
 struct check_entry {
 	const char *text;
-	const struct node *node; /* where it is said; NULL for what has no place */
+	uint16_t port;
+	const struct node *node; /* where it is said */
 };
+
+static int check_compare_place(const struct node *a, const struct node *b)
+{
+	if (a->place.line != b->place.line)
+		return a->place.line < b->place.line ? -1 : 1;
+	return a->place.column < b->place.column ? -1 : 1;
+}
+
+static bool check_same(const struct check_entry *a, const struct check_entry *b)
+{
+	return a->port == b->port && strcmp(a->text, b->text) == 0;
+}
 
 static int check_compare(const void *a_, const void *b_)
 {
@@ -24,12 +38,12 @@ static int check_compare(const void *a_, const void *b_)
 
 	if (order)
 		return order;
-	if (a->node->place.line != b->node->place.line)
-		return a->node->place.line < b->node->place.line ? -1 : 1;
-	return a->node->place.column < b->node->place.column ? -1 : 1;
+	if (a->port != b->port)
+		return a->port < b->port ? -1 : 1;
+	return check_compare_place(a->node, b->node);
 }
 
-/* Sorts entries, and reports each that equals the one before. */
+/* Sorts entries, and reports each that equals an earlier one in the file. */
 static void check_unique(struct reporter *reporter, struct check_entry *entries, size_t n,
 			 const char *what)
 {
@@ -39,20 +53,20 @@ static void check_unique(struct reporter *reporter, struct check_entry *entries,
 	if (n)
 		qsort(entries, n, sizeof(*entries), check_compare);
 	for (size_t i = 1; i < n; i++) {
-		if (strcmp(entries[i].text, entries[first].text)) {
+		if (!check_same(&entries[i], &entries[first])) {
 			first = i;
 			continue;
 		}
 		report_error(reporter, entries[i].node->place,
-			     "%s %s is there twice, first on line %u: want each once", what,
-			     report_quote(quoted, entries[i].text),
+			     "%s %s is on line %u already, want each once", what,
+			     report_quote(quoted, entries[i].node->text),
 			     entries[first].node->place.line);
 	}
 }
 
-/* Each item's text at key, where it has one, must differ. */
-static void check_unique_key(struct reporter *reporter, const struct node *sequence,
-			     const char *key, const char *what)
+/* Names of a sequence's items must differ. */
+static void check_unique_names(struct reporter *reporter, const struct node *sequence,
+			       const char *what)
 {
 	struct check_entry *entries;
 	const struct node *item;
@@ -66,27 +80,57 @@ static void check_unique_key(struct reporter *reporter, const struct node *seque
 		return;
 	}
 	node_for_each(item, sequence) {
-		const struct node *value = node_get(item, key);
+		const struct node *name = node_get(item, "name");
+		const char *text;
 
-		if (value && value->kind == NODE_SCALAR && *value->text)
-			entries[n++] = (struct check_entry){ value->text, value };
+		if (name && scalar_text(name, &text) == SCALAR_OK)
+			entries[n++] = (struct check_entry){ .text = text, .node = name };
 	}
 	check_unique(reporter, entries, n, what);
 	free(entries);
 }
 
-/* The nearest name among the groups, or NULL. */
-static const char *check_nearest_group(const struct config *config, const char *name)
+/* Backends of one group must differ as the config has them: spellings do not count. */
+static void check_unique_backends(struct reporter *reporter, const struct config_group *group,
+				  const struct node *sequence)
 {
-	const char *nearest = NULL;
+	const struct config_backend *backend = group->backends;
+	struct check_entry *entries;
+	const struct node *item;
+	size_t n = 0;
+
+	if (!group->n_backends)
+		return;
+	entries = calloc(group->n_backends, sizeof(*entries));
+	if (!entries) {
+		report_no_memory(reporter);
+		return;
+	}
+	node_for_each(item, sequence) {
+		if (backend->host)
+			entries[n++] = (struct check_entry){ backend->host, backend->port,
+							     node_get(item, "address") };
+		backend++;
+	}
+	check_unique(reporter, entries, n, "backend");
+	free(entries);
+}
+
+/* The name among the groups that is nearest, or NULL. */
+static const char *check_nearest_group(const struct node *groups, const char *name)
+{
+	const char *nearest = NULL, *known;
+	const struct node *item;
 	unsigned least = 0;
 
-	for (size_t i = 0; i < config->n_groups; i++) {
-		const char *known = config->groups[i].name;
-		unsigned distance = known ? nearest_distance(name, known) : 0;
+	node_for_each(item, groups) {
+		const struct node *node = node_get(item, "name");
+		unsigned distance;
 
-		if (known && nearest_is_slip(name, known, distance) &&
-		    (!nearest || distance < least)) {
+		if (!node || scalar_text(node, &known) != SCALAR_OK)
+			continue;
+		distance = nearest_distance(name, known);
+		if (nearest_is_slip(name, known, distance) && (!nearest || distance < least)) {
 			nearest = known;
 			least = distance;
 		}
@@ -94,32 +138,39 @@ static const char *check_nearest_group(const struct config *config, const char *
 	return nearest;
 }
 
-static void check_group_reference(struct reporter *reporter, const struct config *config,
-				  struct config_listener *listener, const struct node *node)
+/* Looks in the tree: a group with errors of its own is defined all the same. */
+static void check_group_reference(struct reporter *reporter, struct config_listener *listener,
+				  const struct node *reference, const struct node *groups)
 {
 	char quoted[REPORT_QUOTE_MAX], quoted_near[REPORT_QUOTE_MAX];
-	const char *nearest;
+	const char *wanted, *known, *nearest;
+	const struct node *item;
+	uint32_t index = 0;
 
-	for (size_t i = 0; i < config->n_groups; i++) {
-		if (config->groups[i].name && strcmp(config->groups[i].name, node->text) == 0) {
-			listener->group = (uint32_t)i;
+	if (!groups || groups->kind != NODE_SEQUENCE || scalar_text(reference, &wanted))
+		return;
+	node_for_each(item, groups) {
+		const struct node *name = node_get(item, "name");
+
+		if (name && scalar_text(name, &known) == SCALAR_OK && !strcmp(known, wanted)) {
+			listener->group = index;
 			return;
 		}
+		index++;
 	}
-	nearest = check_nearest_group(config, node->text);
+	report_quote(quoted, wanted);
+	nearest = check_nearest_group(groups, wanted);
 	if (nearest)
-		report_error(reporter, node->place,
-			     "group %s is not defined under groups, did you mean %s?",
-			     report_quote(quoted, node->text),
+		report_error(reporter, reference->place,
+			     "group %s is not defined under groups, did you mean %s?", quoted,
 			     report_quote(quoted_near, nearest));
 	else
-		report_error(reporter, node->place,
-			     "group %s is not defined, want a name given under groups",
-			     report_quote(quoted, node->text));
+		report_error(reporter, reference->place,
+			     "group %s is not defined, want a name given under groups", quoted);
 }
 
 /* Whether two listeners ask for the same address: equal, or both any address, since a socket on
- * [::] takes IPv4 too. */
+ * [::] takes IPv4 too. One on any address and one on a certain one can live together. */
 static bool check_same_socket(const struct addr *a, const struct addr *b)
 {
 	uint8_t a_bytes[16], b_bytes[16];
@@ -150,7 +201,8 @@ static void check_listener_address(struct reporter *reporter, const struct confi
 		addr_format(&before->address, other, sizeof(other));
 		if (strcmp(text, other) == 0)
 			report_error(reporter, node->place,
-				     "address %s is taken by the listener on line %u, want another",
+				     "address %s is that of the listener on line %u already, want "
+				     "another",
 				     text, before->place.line);
 		else
 			report_error(reporter, node->place,
@@ -162,12 +214,12 @@ static void check_listener_address(struct reporter *reporter, const struct confi
 }
 
 static void check_listeners(struct reporter *reporter, struct config *config,
-			    const struct node *node)
+			    const struct node *node, const struct node *groups)
 {
 	const struct node *item;
 	size_t i = 0;
 
-	if (!node || !config->n_listeners)
+	if (!config->n_listeners)
 		return;
 	node_for_each(item, node) {
 		const struct node *address = node_get(item, "address");
@@ -175,8 +227,8 @@ static void check_listeners(struct reporter *reporter, struct config *config,
 
 		if (address)
 			check_listener_address(reporter, config, i, address);
-		if (group && group->kind == NODE_SCALAR && config->n_groups)
-			check_group_reference(reporter, config, &config->listeners[i], group);
+		if (group)
+			check_group_reference(reporter, &config->listeners[i], group, groups);
 		i++;
 	}
 }
@@ -188,17 +240,17 @@ static void check_groups(struct reporter *reporter, const struct config *config,
 	uint64_t backends = 0;
 	size_t i = 0;
 
-	if (!node || !config->n_groups)
+	if (!config->n_groups)
 		return;
 	node_for_each(item, node) {
 		const struct config_group *group = &config->groups[i++];
 		const struct node *list = node_get(item, "backends");
 		uint64_t weights = 0;
 
-		check_unique_key(reporter, list, "address", "backend");
+		check_unique_backends(reporter, group, list);
 		for (size_t j = 0; j < group->n_backends; j++)
 			weights += group->backends[j].weight;
-		if (list && group->n_backends && !weights)
+		if (group->n_backends && !weights)
 			report_warning(reporter, list->place,
 				       "all backends have weight 0: no call can be served");
 		backends += group->n_backends;
@@ -209,39 +261,9 @@ static void check_groups(struct reporter *reporter, const struct config *config,
 			     backends, SLUICE_MAX_BACKENDS);
 }
 
-/* Limits that stand in the file and are not held are a trap. */
-static void check_kernel_off(struct reporter *reporter, const struct config *config,
-			     const struct node *root)
-{
-	static const char *const keys[] = { "acl", "per_source" };
-	const struct node *kernel = node_get(root, "kernel");
-	const struct node *listeners = node_get(root, "listeners"), *item;
-
-	if (config->kernel.mode != KERNEL_OFF)
-		return;
-	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
-		const struct node *child = node_get(kernel, keys[i]);
-
-		if (child)
-			report_warning(reporter, child->key_place,
-				       "%s has no effect with kernel mode off", keys[i]);
-	}
-	if (!listeners)
-		return;
-	node_for_each(item, listeners) {
-		const struct node *child = node_get(item, "new_connections");
-
-		if (child)
-			report_warning(reporter, child->key_place,
-				       "new_connections has no effect with kernel mode off");
-	}
-}
-
 static void check_limits(struct reporter *reporter, const struct config *config,
-			 const struct node *root)
+			 const struct node *limits)
 {
-	const struct node *limits = node_get(root, "limits");
-
 	/* one call holds a buffer each way */
 	if (limits && config->max_buffer_bytes < 2ull * config->leg_buffer_bytes)
 		report_error(reporter, limits->place,
@@ -254,12 +276,12 @@ void check_config(struct reporter *reporter, struct config *config, const struct
 	const struct node *listeners = node_get(root, "listeners");
 	const struct node *groups = node_get(root, "groups");
 
-	check_unique_key(reporter, listeners, "name", "listener");
-	check_unique_key(reporter, groups, "name", "group");
-	check_unique_key(reporter, node_get(node_get(root, "kernel"), "interfaces"), "name",
-			 "interface");
-	check_listeners(reporter, config, listeners);
+	check_unique_names(reporter, listeners, "listener");
+	check_unique_names(reporter, groups, "group");
+	check_listeners(reporter, config, listeners, groups);
 	check_groups(reporter, config, groups);
-	check_limits(reporter, config, root);
-	check_kernel_off(reporter, config, root);
+	check_limits(reporter, config, node_get(root, "limits"));
+	check_unique_names(reporter, node_get(node_get(root, "kernel"), "interfaces"),
+			   "interface");
+	check_kernel(reporter, config, root);
 }

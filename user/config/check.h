@@ -12,5 +12,7 @@
 /* config as read from root, maybe with holes where errors were reported. Also fills in each
  * listener's group. */
 void check_config(struct reporter *reporter, struct config *config, const struct node *root);
+/* check_config's part for the kernel mapping. */
+void check_kernel(struct reporter *reporter, const struct config *config, const struct node *root);
 
 #endif

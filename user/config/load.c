@@ -42,24 +42,24 @@ struct config *load_text(const uint8_t *bytes, size_t len, struct tree *tree,
 
 static void load_report_unreadable(struct reporter *reporter, int err)
 {
-	const struct config_place none = { 0, 0 };
+	const struct config_place start = { 1, 1 };
 
 	switch (err) {
 	case -EISDIR:
-		report_error(reporter, none, "is a directory, want a file");
+		report_error(reporter, start, "a directory, want a file");
 		break;
 	case -EINVAL:
-		report_error(reporter, none, "is no plain file, want one");
+		report_error(reporter, start, "no plain file, want one");
 		break;
 	case -EFBIG:
-		report_error(reporter, none, "is larger than %u MiB, want a smaller file",
+		report_error(reporter, start, "larger than %u MiB, want a smaller file",
 			     LOAD_FILE_MAX >> 20);
 		break;
 	case -ENOMEM:
 		report_no_memory(reporter);
 		break;
 	default:
-		report_error(reporter, none, "cannot be read (%s), want a file that can",
+		report_error(reporter, start, "cannot be read (%s), want a readable file",
 			     strerror(-err));
 	}
 }

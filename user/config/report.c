@@ -113,14 +113,11 @@ static bool report_append_finding(struct config_report *report, const char *path
 				  const struct report_finding *finding)
 {
 	const char *prefix = finding->warning ? "warning: " : "";
-	char place[32] = "";
 	size_t start = report->len;
+	char place[32];
 
-	if (finding->place.line)
-		snprintf(place, sizeof(place), "%u:%u:", finding->place.line,
-			 finding->place.column);
-	if (report_append(report, path) && report_append(report, ":") &&
-	    report_append(report, place) && report_append(report, " ") &&
+	snprintf(place, sizeof(place), ":%u:%u: ", finding->place.line, finding->place.column);
+	if (report_append(report, path) && report_append(report, place) &&
 	    report_append(report, prefix) && report_append(report, finding->text) &&
 	    report_append(report, "\n"))
 		return true;
@@ -133,7 +130,7 @@ static bool report_append_finding(struct config_report *report, const char *path
 void report_flush(struct reporter *reporter, const char *path, struct config_report *report)
 {
 	unsigned total = reporter->errors + reporter->warnings;
-	struct report_finding finding = { 0 };
+	struct report_finding finding = { .place = { 1, 1 } };
 	char line[96];
 
 	if (reporter->n)

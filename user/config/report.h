@@ -24,7 +24,7 @@ struct reporter {
 	bool no_memory;
 };
 
-/* Line 0: the file as a whole, without a place. */
+/* What is wrong, what would be right. */
 void report_error(struct reporter *reporter, struct config_place place, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 void report_warning(struct reporter *reporter, struct config_place place, const char *format, ...)

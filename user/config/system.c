@@ -8,7 +8,6 @@
 #include <grp.h>
 #include <net/if.h>
 #include <pwd.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,12 +24,16 @@ typedef int system_check_certificate(const uint8_t *chain_pem, size_t chain_len,
 static bool system_resolve(const char *config_path, char **path)
 {
 	const char *slash = strrchr(config_path, '/');
+	size_t folder_len = slash ? (size_t)(slash - config_path) + 1 : 0;
 	char *whole;
 
-	if ((*path)[0] == '/' || !slash)
+	if ((*path)[0] == '/' || !folder_len)
 		return true;
-	if (asprintf(&whole, "%.*s/%s", (int)(slash - config_path), config_path, *path) < 0)
+	whole = malloc(folder_len + strlen(*path) + 1);
+	if (!whole)
 		return false;
+	memcpy(whole, config_path, folder_len);
+	strcpy(whole + folder_len, *path);
 	free(*path);
 	*path = whole;
 	return true;
@@ -67,8 +70,8 @@ static void system_read_pem(struct reporter *reporter, const char *what, const c
 		return;
 	default:
 		report_error(reporter, node->place,
-			     "%s file %s cannot be read (%s), want a PEM file that %s can read",
-			     what, quoted, strerror(-err), "sluiced");
+			     "%s file %s cannot be read (%s), want a readable PEM file", what,
+			     quoted, strerror(-err));
 	}
 }
 

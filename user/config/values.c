@@ -166,6 +166,8 @@ static const char *values_backend(const char *text, struct config_backend *backe
 	if (!port)
 		return "has port 0, want 1 to 65535";
 	backend->host = strndup(text, (size_t)(colon - text));
+	for (char *c = backend->host; c && *c; c++) /* equal names are equal bytes */
+		*c = (char)tolower((unsigned char)*c);
 	backend->port = port;
 	backend->is_name = true;
 	*no_memory = !backend->host;
