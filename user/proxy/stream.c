@@ -231,6 +231,7 @@ static void drop_rest_of_request(struct stream *stream)
 
 void stream_up_response(struct stream *stream, const struct h2_header *headers, size_t n, bool end)
 {
+	bool foreign_type = false; /* a content-type, and not gRPC's */
 	int http_status = 0;
 
 	if (stream->response_started) {
@@ -243,10 +244,10 @@ void stream_up_response(struct stream *stream, const struct h2_header *headers, 
 		if (headers[i].name_len == 7 && !memcmp(headers[i].name, ":status", 7))
 			http_status = atoi(headers[i].value);
 		else if (headers[i].name_len == 12 && !memcmp(headers[i].name, "content-type", 12))
-			stream->grpc_response = grpc_content_type(headers[i].value,
-								  headers[i].value_len);
+			foreign_type = !grpc_content_type(headers[i].value,
+							  headers[i].value_len);
 	}
-	if (stream->grpc_status < 0 && (http_status != 200 || !stream->grpc_response || end)) {
+	if (stream->grpc_status < 0 && (http_status != 200 || foreign_type || end)) {
 		/* An error page, or an end without a status: what gRPC's mapping makes of it. */
 		reply_status(stream, http_status == 200 ? GRPC_UNKNOWN :
 				     grpc_status_from_http(http_status),

@@ -68,7 +68,6 @@ struct stream {
 	int grpc_status;	 /* as the client sees it; -1: not known yet */
 	bool response_started;	 /* headers have gone to the client */
 	bool replayable;	 /* all that was sent is retained */
-	bool grpc_response;	 /* the backend's content-type is gRPC's */
 	bool dead;
 	char failure[160]; /* the last failure of an attempt, for the message */
 	struct arena arena;
