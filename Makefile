@@ -7,18 +7,20 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := all
 
+comma := ,
 BUILD ?= build
 ifdef SANITIZE
 OUT := $(BUILD)/san-$(subst $(comma),-,$(SANITIZE))
 else
 OUT := $(BUILD)
 endif
-comma := ,
 
 CC ?= gcc
 CLANG ?= clang
-BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool /sbin/bpftool) bpftool)
+# Ubuntu's /usr/sbin/bpftool refuses to work under any other kernel than its own.
+BPFTOOL ?= $(firstword $(wildcard /usr/lib/linux-tools/*/bpftool /usr/sbin/bpftool /sbin/bpftool) bpftool)
 PREFIX ?= /usr/local
+PYTHON ?= /usr/bin/python3
 
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 	-Wpointer-arith -Wno-unused-parameter
@@ -46,18 +48,30 @@ BPF_OBJS := $(patsubst bpf/%.bpf.c,$(BUILD)/bpf/%.bpf.o,$(wildcard bpf/*.bpf.c))
 BPF_SKELS := $(BPF_OBJS:.bpf.o=.skel.h)
 UNIT_SRCS := $(wildcard selftests/unit/*/test_*.c)
 UNIT_BINS := $(UNIT_SRCS:selftests/unit/%.c=$(OUT)/unit/%)
+UNIT_HELP_OBJS := $(patsubst %.c,$(OUT)/obj/%.o,$(wildcard selftests/unit/*.c))
 BPF_TEST_SRCS := $(wildcard selftests/bpf/test_*.c)
 BPF_TEST_BINS := $(BPF_TEST_SRCS:selftests/bpf/%.c=$(OUT)/bpftest/%)
 
 .PHONY: all
 all: $(OUT)/sluiced $(OUT)/sluicectl $(BPF_OBJS) ## build sluiced, sluicectl and the BPF objects
 
+.PHONY: tests
+tests: $(UNIT_BINS) $(BPF_TEST_BINS) ## build the unit and BPF test programs
+
+ifdef SANITIZE
+# A sanitizer tree is used like the plain one, so it has its bpf/ too.
+all: $(OUT)/bpf
+$(OUT)/bpf:
+	@mkdir -p $(@D)
+	ln -sfn ../bpf $@
+endif
+
 $(OUT)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(BASE_CFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
 
 # The loader includes the skeletons.
-$(OUT)/obj/user/control/bpf_loader.o: $(BPF_SKELS)
+$(patsubst %.c,$(OUT)/obj/%.o,$(wildcard user/control/bpf_loader*.c)): $(BPF_SKELS)
 
 $(OUT)/libsluice.a: $(LIB_OBJS)
 	@rm -f $@
@@ -69,7 +83,7 @@ $(OUT)/sluiced: $(OUT)/obj/user/control/main.o $(OUT)/libsluice.a
 $(OUT)/sluicectl: $(OUT)/obj/user/ctl/main.o $(CTL_OBJS) $(OUT)/libsluice.a
 	$(CC) $(BASE_LDFLAGS) $(LDFLAGS) $^ $(CTL_LIBS) $(LIBS) -o $@
 
-BPF_ARCH_INCLUDE := -I/usr/include/$(shell $(CC) -dumpmachine)
+BPF_ARCH_INCLUDE = -I/usr/include/$(shell $(CC) -dumpmachine)
 $(BUILD)/bpf/%.bpf.o: bpf/%.bpf.c
 	@mkdir -p $(@D)
 	$(CLANG) -target bpf -mcpu=v3 -g -O2 -Wall -Wextra -Werror -Iinclude -Ibpf $(BPF_ARCH_INCLUDE) \
@@ -79,23 +93,123 @@ $(BUILD)/bpf/%.skel.h: $(BUILD)/bpf/%.bpf.o
 	$(BPFTOOL) gen skeleton $< name $*_bpf > $@.tmp
 	mv $@.tmp $@
 
-$(OUT)/unit/%: selftests/unit/%.c $(OUT)/libsluice.a
+# Or make would count them as intermediate, and delete them.
+.SECONDARY: $(UNIT_HELP_OBJS) $(BPF_SKELS)
+
+# Unit tests can make allocations fail: selftests/unit/fault.h.
+UNIT_WRAP := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup,--wrap=strndup
+$(OUT)/unit/%: selftests/unit/%.c $(UNIT_HELP_OBJS) $(OUT)/libsluice.a
 	@mkdir -p $(@D)
-	$(CC) $(BASE_CFLAGS) $(CFLAGS) -Iselftests/unit -MMD -MP -MF $@.d $< $(OUT)/libsluice.a \
-		$(BASE_LDFLAGS) $(LDFLAGS) -lcmocka $(LIBS) -o $@
+	$(CC) $(BASE_CFLAGS) $(CFLAGS) -Iselftests/unit -MMD -MP -MF $@.d $< $(UNIT_HELP_OBJS) \
+		$(OUT)/libsluice.a $(BASE_LDFLAGS) $(LDFLAGS) $(UNIT_WRAP) -lcmocka $(LIBS) -o $@
 
 $(OUT)/bpftest/%: selftests/bpf/%.c $(OUT)/libsluice.a $(BPF_SKELS)
 	@mkdir -p $(@D)
 	$(CC) $(BASE_CFLAGS) $(CFLAGS) -Iselftests/bpf -MMD -MP -MF $@.d $< $(OUT)/libsluice.a \
 		$(BASE_LDFLAGS) $(LDFLAGS) -lcmocka $(LIBS) -o $@
 
+# Targets that run something.
+RUN := $(PYTHON) selftests/run.py --build $(BUILD)
+
 .PHONY: unit
-unit: $(UNIT_BINS) ## build and run the unit tests
-	@for t in $^; do echo "== $$t"; $$t || exit 1; done
+unit: $(UNIT_BINS) ## build and run the unit tests (with SANITIZE=...: of that tree)
+	@$(PYTHON) selftests/run.py --build $(OUT) unit
+
+.PHONY: bpftest
+bpftest: $(BPF_TEST_BINS) $(BPF_OBJS) ## build and run the tests of the BPF objects (root)
+	@$(PYTHON) selftests/run.py --build $(OUT) bpf
+
+.PHONY: lint
+lint: $(BPF_SKELS) ## fences, SPDX, file lengths, shellcheck, clang-tidy
+	@$(RUN) lint
+
+.PHONY: deps
+deps: ## install what is missing of packages.txt but the bench peers (root, apt)
+	@tools/deps.sh runtime build demo test
+
+.PHONY: check
+check: deps ## everything: build, lint, unit, bpf, end to end, sanitizer runs (root for all of it)
+	@$(RUN) all
+
+.PHONY: demo
+demo: ## deps, build, then sluice in a small world of namespaces (root)
+	@tools/deps.sh runtime build demo
+	@$(MAKE) --no-print-directory all
+	@SLUICE_BUILD=$(abspath $(BUILD)) demo/demo.sh
+
+.PHONY: demo-shell
+demo-shell: ## a second shell in the running demo's world (root)
+	@SLUICE_BUILD=$(abspath $(BUILD)) demo/shell.sh
+
+.PHONY: bench
+bench: ## deps, build, then sluice against nghttpx, HAProxy and nginx (root)
+	@tools/deps.sh runtime build demo test bench
+	@$(MAKE) --no-print-directory all
+	@SLUICE_BUILD=$(abspath $(BUILD)) bench/run.sh
+
+# Each selftests/fuzz/fuzz_*.c against the library, all built by clang with libFuzzer.
+FUZZ_SECONDS ?= 30
+FUZZ_FLAGS := -fsanitize=address,undefined -fno-sanitize-recover=all
+FUZZ_OBJS := $(LIB_SRCS:%.c=$(BUILD)/fuzz/obj/%.o)
+FUZZ_BINS := $(patsubst selftests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard selftests/fuzz/fuzz_*.c))
+FUZZ_CFLAGS = $(filter-out -fsanitize=% -fPIE -D_FORTIFY_SOURCE=2,$(BASE_CFLAGS)) $(CFLAGS) $(FUZZ_FLAGS)
+
+$(BUILD)/fuzz/obj/%.o: %.c $(BPF_SKELS)
+	@mkdir -p $(@D)
+	$(CLANG) $(FUZZ_CFLAGS) -fsanitize=fuzzer-no-link -MMD -MP -c $< -o $@
+
+$(BUILD)/fuzz/libsluice.a: $(FUZZ_OBJS)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(BUILD)/fuzz/fuzz_%: selftests/fuzz/fuzz_%.c $(BUILD)/fuzz/libsluice.a
+	$(CLANG) $(FUZZ_CFLAGS) -fsanitize=fuzzer -MMD -MP -MF $@.d $^ $(LDFLAGS) $(LIBS) -o $@
+
+.PHONY: fuzz
+fuzz: $(FUZZ_BINS) ## build the fuzzers and run each for FUZZ_SECONDS (30)
+	@$(RUN) --seconds $(FUZZ_SECONDS) fuzz
+
+# Manual pages: man/NAME.SECTION.scd.
+MAN_PAGES := $(patsubst man/%.scd,$(BUILD)/man/%,$(wildcard man/*.scd))
+
+$(BUILD)/man/%: man/%.scd
+	@mkdir -p $(@D)
+	scdoc < $< > $@.tmp
+	mv $@.tmp $@
+
+.PHONY: man
+man: $(MAN_PAGES) ## build the manual pages
+
+SBINDIR := $(PREFIX)/sbin
+BINDIR := $(PREFIX)/bin
+LIBDIR := $(PREFIX)/lib
+SHAREDIR := $(PREFIX)/share
+
+.PHONY: install
+install: all man ## install under $(DESTDIR)$(PREFIX)
+	install -D -m 755 $(OUT)/sluiced $(DESTDIR)$(SBINDIR)/sluiced
+	install -D -m 755 $(OUT)/sluicectl $(DESTDIR)$(BINDIR)/sluicectl
+	install -d $(DESTDIR)$(LIBDIR)/sluice/bpf $(DESTDIR)$(SHAREDIR)/doc/sluice/examples
+	install -m 644 $(BPF_OBJS) $(DESTDIR)$(LIBDIR)/sluice/bpf
+	install -m 644 LICENSE README.md $(wildcard docs/*.md) $(DESTDIR)$(SHAREDIR)/doc/sluice
+	for f in $(wildcard examples/*.yaml); do \
+		install -m 644 $$f $(DESTDIR)$(SHAREDIR)/doc/sluice/examples; done
+	for f in $(MAN_PAGES); do \
+		install -D -m 644 $$f $(DESTDIR)$(SHAREDIR)/man/man$${f##*.}/$${f##*/}; done
+	for f in $(wildcard packaging/*.service); do \
+		install -d $(DESTDIR)$(LIBDIR)/systemd/system; \
+		sed 's|@SBINDIR@|$(SBINDIR)|g; s|@BINDIR@|$(BINDIR)|g' $$f \
+			> $(DESTDIR)$(LIBDIR)/systemd/system/$${f##*/}; done
+
+.PHONY: help
+help: ## this list
+	@sed -nE 's/^([a-z][a-z-]*):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
+	@echo "Variables: CC, CLANG, CFLAGS, LDFLAGS, BUILD (build), SANITIZE (address,undefined),"
+	@echo "           PREFIX (/usr/local), DESTDIR, FUZZ_SECONDS (30)"
 
 .PHONY: clean
 clean: ## remove build/
 	rm -rf $(BUILD)
 
--include $(LIB_OBJS:.o=.d) $(CTL_OBJS:.o=.d) $(BPF_OBJS:.o=.d) $(UNIT_BINS:=.d) \
-	$(BPF_TEST_BINS:=.d) $(OUT)/obj/user/control/main.d $(OUT)/obj/user/ctl/main.d
+-include $(LIB_OBJS:.o=.d) $(FUZZ_OBJS:.o=.d) $(FUZZ_BINS:=.d) $(CTL_OBJS:.o=.d) $(BPF_OBJS:.o=.d) $(UNIT_BINS:=.d) \
+	$(BPF_TEST_BINS:=.d) $(UNIT_HELP_OBJS:.o=.d) $(OUT)/obj/user/control/main.d $(OUT)/obj/user/ctl/main.d

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * fault.h - lets allocations of the code under test fail. Every unit test is linked with fault.c
- * and -Wl,--wrap=malloc,calloc,realloc,strdup,strndup, which catches the calls of libsluice.a and of the
- * test, not those inside shared libraries.
+ * and -Wl,--wrap=malloc and so on, which catches the calls of libsluice.a and of the test, not
+ * those inside shared libraries.
  *
  *	FAULT_EACH(n) {
  *		x = thing_new();	// allocation n of this round fails

@@ -1,0 +1,60 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Runs test suites and sums them up: the Makefile's check, unit, bpftest, lint and fuzz.
+
+    selftests/run.py [--build DIR] SUITE...     SUITE: all, or of the table below
+
+Shows progress, keeps every suite's full output in DIR/check/SUITE.log, then lists each skip with
+its reason and each failure, and ends with one line: N passed, N failed, N skipped. Exits 1 where
+something failed. It builds what a suite needs; it installs nothing.
+"""
+import argparse
+import os
+import sys
+import time
+
+from runner import suites
+from runner.tally import Tally
+
+EVERY = {
+    "build": suites.build,
+    "lint": suites.lint,
+    "unit": suites.unit,
+    "bpf": suites.bpf,
+    "e2e": suites.e2e,
+    "build-san": suites.build_sanitized,
+    "unit-san": suites.unit_sanitized,
+    "e2e-san": suites.e2e_sanitized,
+    "fuzz": suites.fuzz,
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--build", default="build", help="the build tree (build)")
+    parser.add_argument("--seconds", type=int, default=30, help="for each fuzzer (30)")
+    parser.add_argument("suite", nargs="+", choices=["all", *EVERY])
+    options = parser.parse_args()
+    os.chdir(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+    options.build = os.path.abspath(options.build)
+    names = [n for n in EVERY if n != "fuzz"] if "all" in options.suite else options.suite
+
+    tally = Tally(os.path.join(options.build, "check"))
+    begun = time.monotonic()
+    for name in names:
+        tally.begin(name)
+        try:
+            EVERY[name](tally, options)
+        except suites.CannotGoOn:
+            break
+        finally:
+            tally.end()
+    print(f"\n{time.monotonic() - begun:.0f} s; full output in {tally.folder}")
+    return tally.summary()
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
