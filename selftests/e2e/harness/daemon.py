@@ -152,7 +152,7 @@ class Sluice:
 
     def verdicts(self):
         """Packets by verdict."""
-        return {v["name"]: v["packets"] for v in self.ctl.json("verdicts")["verdicts"]}
+        return {v["verdict"]: v["packets"] for v in self.ctl.json("verdicts")["verdicts"]}
 
     def wait_healthy(self, timeout=10):
         """Until every probed backend is up and every worker live."""

@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: MIT
+"""A backend that answers by script: refuses, resets, goes away, hangs, and writes down every
+frame that came. For an agent in a backend's host; health checks are always answered well."""
+import itertools
+import socket
+import threading
+import time
+
+from . import h2raw
+from .h2raw import message
+
+HEADERS = [(":status", "200"), ("content-type", "application/grpc")]
+OK = [("grpc-status", "0")]
+HEALTHY = b"\x08\x01"  # HealthCheckResponse{status: SERVING}
+
+_server = None
+
+
+class _Server:
+    def __init__(self, address, script, settings):
+        self.script, self.settings = script, settings
+        self.events = []  # (connection, frame)
+        self.connections = {}
+        self.numbers = itertools.count(1)
+        host, _, port = address.rpartition(":")
+        self.listener = socket.create_server((host, int(port)), backlog=128)
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            sock, _ = self.listener.accept()
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            threading.Thread(target=self.serve, args=(sock,), daemon=True).start()
+
+    def serve(self, sock):
+        number = next(self.numbers)
+        connection = h2raw.Connection(sock)
+        connection.requests = 0
+        try:
+            preface = b""
+            while len(preface) < len(h2raw.PREFACE):
+                got = sock.recv(len(h2raw.PREFACE) - len(preface))
+                if not got:
+                    return
+                preface += got
+            self.connections[number] = connection
+            connection.settings(**self.settings)
+            health = set()
+            while True:
+                frame = connection.next(3600)
+                if frame is None:
+                    return
+                if frame["kind"] == "HeadersFrame" and ":path" in dict(frame["headers"]):
+                    if dict(frame["headers"])[":path"].startswith("/grpc.health.v1.Health/"):
+                        health.add(frame["stream"])
+                if frame["stream"] in health:
+                    if frame.get("end"):
+                        answer(connection, frame["stream"], HEALTHY)
+                    continue
+                self.events.append((number, frame))
+                if frame["kind"] == "HeadersFrame":
+                    connection.requests += 1
+                _SCRIPTS[self.script[0]](connection, frame, *self.script[1:])
+        except (OSError, ValueError):
+            pass
+        finally:
+            self.events.append((number, {"kind": "closed", "stream": 0, "time": time.monotonic()}))
+            self.connections.pop(number, None)
+            sock.close()
+
+
+def answer(connection, stream, payload=b"", trailers=()):
+    connection.headers(stream, HEADERS)
+    connection.data(stream, message(payload))
+    connection.headers(stream, [*OK, *trailers], end=True)
+
+
+def _is_request(frame):
+    return frame["kind"] == "HeadersFrame"
+
+
+def _script_ok(connection, frame):
+    if frame.get("end"):
+        answer(connection, frame["stream"])
+
+
+def _script_hang(connection, frame):
+    pass
+
+
+def _script_headers_then_hang(connection, frame):
+    if _is_request(frame):
+        connection.headers(frame["stream"], HEADERS)
+
+
+def _script_reset(connection, frame, code):
+    if _is_request(frame):
+        connection.reset(frame["stream"], code)
+
+
+def _script_reset_after_headers(connection, frame, code):
+    if frame.get("end"):
+        connection.headers(frame["stream"], HEADERS)
+        connection.data(frame["stream"], message(b"part"))
+        connection.reset(frame["stream"], code)
+
+
+def _script_goaway(connection, frame, after):
+    """Serves `after` requests of a connection; the next is above GOAWAY's last id."""
+    if connection.requests > after:
+        if _is_request(frame) and connection.requests == after + 1:
+            connection.goaway(frame["stream"] - 2 if frame["stream"] > 1 else 0)
+    elif frame.get("end"):
+        answer(connection, frame["stream"])
+
+
+def _script_goaway_then_finish(connection, frame):
+    """GOAWAY that covers the request, which is answered after it."""
+    if frame.get("end"):
+        connection.goaway(frame["stream"])
+        time.sleep(0.2)
+        answer(connection, frame["stream"])
+
+
+def _script_die(connection, frame):
+    if _is_request(frame):
+        connection.sock.shutdown(socket.SHUT_RDWR)
+
+
+def _script_http(connection, frame, status, content_type="text/html"):
+    if frame.get("end"):
+        connection.headers(frame["stream"], [(":status", str(status)),
+                                             ("content-type", content_type)])
+        connection.data(frame["stream"], b"<html>no</html>", end=True)
+
+
+def _script_no_status(connection, frame):
+    if frame.get("end"):
+        connection.headers(frame["stream"], HEADERS)
+        connection.data(frame["stream"], message(b""), end=True)
+
+
+def _script_trailers_only(connection, frame, status, text):
+    if frame.get("end"):
+        connection.headers(frame["stream"], [*HEADERS, ("grpc-status", str(status)),
+                                             ("grpc-message", text)], end=True)
+
+
+def _script_early_end(connection, frame, status):
+    """Status and trailers at the first message, then RST_STREAM NO_ERROR, as RFC 9113 8.1 has it."""
+    if frame["kind"] == "DataFrame" and not frame["end"]:
+        stream = frame["stream"]
+        connection.headers(stream, HEADERS)
+        connection.headers(stream, [("grpc-status", str(status)), ("grpc-message", "enough"),
+                                    ("trail-end", "whole")], end=True)
+        connection.reset(stream, "NO_ERROR")
+
+
+_SCRIPTS = {name[len("_script_"):]: function for name, function in list(globals().items())
+            if name.startswith("_script_")}
+
+
+def start(address, *script, **settings):
+    """Serves script ("reset", "INTERNAL_ERROR", ...) on address with these SETTINGS."""
+    global _server
+    _server = _Server(address, script, settings)
+
+
+def script(*script):
+    """Changes the script and forgets what was seen."""
+    _server.script = script
+    _server.events.clear()
+
+
+def requests():
+    """The headers of every request seen, as lists of pairs."""
+    return [f["headers"] for _, f in list(_server.events) if _is_request(f)]
+
+
+def events(kind=None):
+    """(connection, frame) of every frame seen, or of one kind (by name)."""
+    return [(n, f) for n, f in list(_server.events) if kind is None or f["kind"] == kind]
+
+
+def open_connections():
+    return len(_server.connections)
+
+
+def drop_connections():
+    """Closes every connection, as a crash of the server would."""
+    for connection in list(_server.connections.values()):
+        connection.sock.shutdown(socket.SHUT_RDWR)
