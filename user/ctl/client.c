@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * client.c - see client.h. Called by every command that needs the daemon; prints only errors, and
+ * each with what to do.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "ctl/client.h"
+#include "sluice/control.h"
+
+static void say_unreachable(const char *path, int err)
+{
+	switch (err) {
+	case ENOENT:
+	case ECONNREFUSED:
+		fprintf(stderr, "sluicectl: sluiced is not running (nobody answers on %s; if it "
+			"has another control.socket, give --socket PATH)\n", path);
+		return;
+	case EACCES:
+	case EPERM:
+		fprintf(stderr, "sluicectl: no permission for %s: run as root or as a member of "
+			"sluiced's runtime.group\n", path);
+		return;
+	default:
+		fprintf(stderr, "sluicectl: cannot reach sluiced on %s: %s\n", path, strerror(err));
+	}
+}
+
+static int client_connect(const char *path)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+
+	if (strlen(path) >= sizeof(address.sun_path)) {
+		say_unreachable(path, ENAMETOOLONG);
+		return -1;
+	}
+	strcpy(address.sun_path, path);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd >= 0 && !connect(fd, (struct sockaddr *)&address, sizeof(address)))
+		return fd;
+	say_unreachable(path, errno);
+	if (fd >= 0)
+		close(fd);
+	return -1;
+}
+
+/* Everything up to the daemon's close, NUL-terminated and malloced. */
+static char *client_read(int fd, size_t *len)
+{
+	size_t cap = 64 * 1024;
+	char *text = malloc(cap);
+	struct pollfd wait = { .fd = fd, .events = POLLIN };
+
+	*len = 0;
+	while (text) {
+		int ready = poll(&wait, 1, SLUICE_CONTROL_RELOAD_MS + SLUICE_CONTROL_TIMEOUT_MS);
+
+		if (ready < 0 && errno == EINTR)
+			continue;
+		ssize_t n = ready > 0 ? read(fd, text + *len, cap - *len - 1) : -1;
+
+		if (n < 0)
+			break;
+		if (n == 0) {
+			text[*len] = '\0';
+			return text;
+		}
+		*len += (size_t)n;
+		if (cap - *len > 1)
+			continue;
+		char *larger = cap < SLUICE_CONTROL_ANSWER_MAX ? realloc(text, cap *= 2) : NULL;
+
+		if (!larger)
+			break;
+		text = larger;
+	}
+	free(text);
+	return NULL;
+}
+
+json_t *client_ask(const struct ctl *ctl, const char *command, char **text)
+{
+	char request[128], *answer = NULL;
+	json_t *document = NULL;
+	size_t len = 0;
+	int fd = client_connect(ctl->socket);
+
+	if (fd < 0)
+		return NULL;
+	int n = snprintf(request, sizeof(request), "{\"command\": \"%s\"}\n", command);
+
+	if (send(fd, request, (size_t)n, MSG_NOSIGNAL) == n)
+		answer = client_read(fd, &len);
+	close(fd);
+	if (!answer || !len) {
+		fputs("sluicectl: sluiced did not answer (no permission for this user, too many "
+		      "clients, or it is stuck: see its log)\n", stderr);
+		goto out;
+	}
+	document = json_loadb(answer, len, 0, NULL);
+	if (!document)
+		fputs("sluicectl: sluiced's answer is not JSON: another version?\n", stderr);
+	const json_t *ok = json_object_get(document, "ok");
+	const char *error = json_string_value(json_object_get(document, "error"));
+
+	/* A refused reload has both: the command prints that itself. */
+	if (error && !ok) {
+		fprintf(stderr, "sluicectl: %s\n", error);
+		json_decref(document);
+		document = NULL;
+	}
+	if (document && text) {
+		*text = answer;
+		answer = NULL;
+	}
+out:
+	free(answer);
+	return document;
+}

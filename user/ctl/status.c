@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * status.c - sluicectl status: the whole on one screen. What matters first: is it running, in
+ * which mode, are the backends live, how much traffic.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ctl/client.h"
+#include "ctl/ctl.h"
+#include "ctl/format.h"
+#include "ctl/table.h"
+
+static const char *text_of(const json_t *object, const char *key)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+
+	return text ? text : "";
+}
+
+static uint64_t number_of(const json_t *object, const char *key)
+{
+	return (uint64_t)json_integer_value(json_object_get(object, key));
+}
+
+static double real_of(const json_t *object, const char *key)
+{
+	return json_number_value(json_object_get(object, key));
+}
+
+static void print_daemon(const json_t *status)
+{
+	const json_t *workers = json_object_get(status, "workers");
+	const json_t *monitor = json_object_get(status, "monitor");
+	char up[FORMAT_MAX], age[FORMAT_MAX];
+
+	printf("%-12s %s, up %s, pid %llu, version %s\n", "sluiced", text_of(status, "state"),
+	       format_seconds(real_of(status, "uptime_seconds"), up, sizeof(up)),
+	       (unsigned long long)number_of(status, "pid"), text_of(status, "version"));
+	printf("%-12s %s, revision %llu, %s old\n", "config", text_of(status, "config"),
+	       (unsigned long long)number_of(status, "revision"),
+	       format_seconds(real_of(status, "revision_age_seconds"), age, sizeof(age)));
+	printf("%-12s %llu of %llu live, %llu restarts, as user %s; monitor %s\n", "workers",
+	       (unsigned long long)number_of(workers, "live"),
+	       (unsigned long long)number_of(workers, "slots"),
+	       (unsigned long long)number_of(workers, "restarts"), text_of(status, "user"),
+	       json_is_true(json_object_get(monitor, "running")) ? "running" : "not running");
+}
+
+static void print_kernel(const json_t *kernel)
+{
+	const json_t *interfaces = json_object_get(kernel, "interfaces");
+	const char *note = text_of(kernel, "note");
+
+	printf("%-12s %s (kernel.mode %s)%s%s\n", "kernel", text_of(kernel, "mode"),
+	       text_of(kernel, "configured"), *note ? ": " : "", note);
+	if (strcmp(text_of(kernel, "mode"), "on"))
+		return;
+	printf("%-12s %s, maps under %s\n", "sk_lookup",
+	       json_is_true(json_object_get(kernel, "sk_lookup")) ? "on" : "off",
+	       text_of(kernel, "pin_path"));
+	for (size_t i = 0; i < json_array_size(interfaces); i++) {
+		const json_t *interface = json_array_get(interfaces, i);
+
+		note = text_of(interface, "note");
+		printf("%-12s %s: %s%s%s\n", "xdp", text_of(interface, "name"),
+		       text_of(interface, "mode"), *note ? "; " : "", note);
+	}
+	if (!json_array_size(interfaces))
+		printf("%-12s off: no interface under kernel.interfaces\n", "xdp");
+}
+
+static void print_traffic(const json_t *status)
+{
+	char open[FORMAT_MAX], all[FORMAT_MAX];
+
+	printf("%-12s %s open, %s accepted\n", "connections",
+	       format_count(number_of(status, "connections"), open, sizeof(open)),
+	       format_count(number_of(status, "connections_accepted"), all, sizeof(all)));
+	printf("%-12s %s active, %s in all, %.1f a second", "calls",
+	       format_count(number_of(status, "active_rpcs"), open, sizeof(open)),
+	       format_count(number_of(status, "calls"), all, sizeof(all)),
+	       real_of(status, "calls_per_second"));
+	printf("; %s answered by sluice itself\n",
+	       format_count(number_of(status, "calls_failed"), all, sizeof(all)));
+}
+
+/* Only what happened: the whole list is `sluicectl verdicts`. */
+static void print_verdicts(const json_t *verdicts)
+{
+	static const struct table_column columns[] = {
+		{ "VERDICT", "verdict", TABLE_TEXT },
+		{ "PACKETS", "packets", TABLE_NUMBER },
+		{ "MEANING", "meaning", TABLE_TEXT },
+		{ 0 },
+	};
+	json_t *seen = json_array();
+
+	for (size_t i = 0; i < json_array_size(verdicts); i++)
+		if (number_of(json_array_get(verdicts, i), "packets"))
+			json_array_append(seen, json_array_get(verdicts, i));
+	if (json_array_size(seen)) {
+		putchar('\n');
+		table_print(seen, columns);
+	}
+	json_decref(seen);
+}
+
+static void print_groups(const json_t *groups)
+{
+	static const struct table_column columns[] = {
+		{ "GROUP", "name", TABLE_TEXT },
+		{ "LIVE", "live", TABLE_NUMBER },
+		{ "TOTAL", "total", TABLE_NUMBER },
+		{ "ACTIVE", "active_rpcs", TABLE_NUMBER },
+		{ "CALLS", "calls", TABLE_NUMBER },
+		{ 0 },
+	};
+
+	putchar('\n');
+	table_print(groups, columns);
+}
+
+int ctl_status(const struct ctl *ctl)
+{
+	char *text = NULL;
+	json_t *status = client_ask(ctl, "status", &text);
+
+	if (!status)
+		return CTL_FAILED;
+	if (ctl->json) {
+		fputs(text, stdout);
+	} else {
+		print_daemon(status);
+		print_kernel(json_object_get(status, "kernel"));
+		print_traffic(status);
+		print_groups(json_object_get(status, "groups"));
+		print_verdicts(json_object_get(status, "verdicts"));
+	}
+	json_decref(status);
+	free(text);
+	return CTL_OK;
+}
