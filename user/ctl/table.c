@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <libsmartcols/libsmartcols.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <unistd.h>
 
