@@ -79,19 +79,20 @@ verdict() {
 	query "next(v['packets'] for v in j['verdicts'] if v['verdict'] == '$1')" ctl verdicts --json
 }
 
-# watch_live COUNT SECONDS: says every change of the live count on the way there.
-watch_live() {
-	local last='' live tries begun=$SECONDS
+# watch_health UP SECONDS: until so many backends are up; says every change on the way there.
+watch_health() {
+	local last='' health tries
 	for ((tries = $2 * 10; tries > 0; tries--)); do
-		live=$(query 'j["groups"][0]["live"]' ctl groups --json)
-		if [[ $live != "$last" ]]; then
-			say "group echo: ${live:-?} of 3 backends live"
-			last=$live
+		health=$(query "' '.join(b['health'] for b in j['backends'])" ctl backends --json)
+		if [[ -n $health && $health != "$last" ]]; then
+			# shellcheck disable=SC2086 # one word a backend
+			say "health: $(printf '%-8s' $health)"
+			last=$health
 		fi
-		[[ $live == "$1" ]] && return 0
+		[[ $(grep -ow up <<<"$health" | wc -l) == "$1" && $health != *unknown* ]] && return 0
 		sleep 0.1
 	done
-	say "not within $((SECONDS - begun)) s; the last lines of sluiced:"
+	say "not within $2 s; the last lines of sluiced:"
 	tail -n 15 "$WORLD_RUN/sluiced.log" | indent
 	return 1
 }
@@ -104,9 +105,12 @@ finish() {
 	trap '' INT TERM HUP
 	trap - EXIT
 	[[ $HOLD == 1 ]] && printf '\n%sremoving the world%s\n' "$DIM" "$PLAIN"
+	if ((${#FAILED[@]})); then
+		cp "$WORLD_RUN/sluiced.log" "$WORLD_BUILD/" 2>/dev/null &&
+			echo "sluiced's log: $WORLD_BUILD/sluiced.log"
+	fi
 	world_down 5
 	if ((${#FAILED[@]})); then
-		[[ -n ${KEPT_LOG:-} ]] && echo "sluiced's log: $KEPT_LOG"
 		printf '%sdid not hold:%s\n' "$RED" "$PLAIN"
 		printf '  %s\n' "${FAILED[@]}"
 		exit 1
@@ -155,12 +159,10 @@ fi
 
 banner "sluiced starts, health goes green"
 show "sluiced --config $WORLD_RUN/sluice.yaml"
-check "the config is valid" "$BUILD/sluiced" --check "$WORLD_RUN/sluice.yaml"
+check "the config is valid" world_in "$NS_LB" "$BUILD/sluiced" --check "$WORLD_RUN/sluice.yaml"
 world_spawn sluiced "$NS_LB" "$BUILD/sluiced" --config "$WORLD_RUN/sluice.yaml"
 SLUICED=$!
-KEPT_LOG=$WORLD_BUILD/sluiced.log
-ln -f "$WORLD_RUN/sluiced.log" "$KEPT_LOG" 2>/dev/null || KEPT_LOG=
-check "all three backends are live" watch_live 3 15
+check "all three backends are up" watch_health 3 15
 if ! world_pid sluiced >/dev/null; then
 	indent <"$WORLD_RUN/sluiced.log"
 	FAILED+=("$STEP. sluiced runs")
@@ -206,7 +208,8 @@ LOAD=$!
 sleep 1.5
 show "kill -9 $(world_pid backend1)   # backend-1"
 backend_kill 1
-check "health turned red" watch_live 2 10
+check "health turned red" watch_health 2 10
+grep -o "backend is down.*" "$WORLD_RUN/sluiced.log" | tail -n 1 | indent
 wait "$LOAD"
 load=$?
 cat "$WORLD_RUN/load.out"
@@ -228,7 +231,7 @@ if [[ $WORLD_MODE == kernel ]]; then
 	before=$(verdict reset_all_down)
 	backend_kill 2
 	backend_kill 3
-	check "no backend is live" watch_live 0 10
+	check "no backend is up" watch_health 0 10
 	check "a new connection is refused at once" client refused
 	check "by XDP" between 1 "$(($(verdict reset_all_down) - before))" 1000000
 fi
@@ -237,7 +240,7 @@ banner "They come back"
 for n in "${BACKENDS[@]}"; do
 	world_pid "backend$n" >/dev/null || backend_start "$n"
 done
-check "all three backends are live again" watch_live 3 15
+check "all three backends are up again" watch_health 3 15
 check "and share the calls as before" client spread --count 400 \
 	--weights backend-1=60,backend-2=30,backend-3=10
 
