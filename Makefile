@@ -7,6 +7,15 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := all
 
+# One short line a command; V=1 shows the commands themselves.
+ifeq ($(V),1)
+Q :=
+say =
+else
+Q := @
+say = @printf '  %-6s %s\n' $(1) $(patsubst $(CURDIR)/%,%,$(2))
+endif
+
 comma := ,
 BUILD ?= build
 ifdef SANITIZE
@@ -15,7 +24,9 @@ else
 OUT := $(BUILD)
 endif
 
-CC ?= gcc
+ifeq ($(origin CC),default)
+CC := gcc
+endif
 CLANG ?= clang
 # Ubuntu's /usr/sbin/bpftool refuses to work under any other kernel than its own.
 BPFTOOL ?= $(firstword $(wildcard /usr/lib/linux-tools/*/bpftool /usr/sbin/bpftool /sbin/bpftool) bpftool)
@@ -63,35 +74,41 @@ ifdef SANITIZE
 all: $(OUT)/bpf
 $(OUT)/bpf:
 	@mkdir -p $(@D)
-	ln -sfn ../bpf $@
+	$(Q)ln -sfn ../bpf $@
 endif
 
 $(OUT)/obj/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(BASE_CFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+	$(call say,CC,$@)
+	$(Q)$(CC) $(BASE_CFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
 
 # The loader includes the skeletons.
 $(patsubst %.c,$(OUT)/obj/%.o,$(wildcard user/control/bpf_loader*.c)): $(BPF_SKELS)
 
 $(OUT)/libsluice.a: $(LIB_OBJS)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(call say,AR,$@)
+	$(Q)$(AR) rcs $@ $^
 
 $(OUT)/sluiced: $(OUT)/obj/user/control/main.o $(OUT)/libsluice.a
-	$(CC) $(BASE_LDFLAGS) $(LDFLAGS) $^ $(LIBS) -o $@
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(BASE_LDFLAGS) $(LDFLAGS) $^ $(LIBS) -o $@
 
 $(OUT)/sluicectl: $(OUT)/obj/user/ctl/main.o $(CTL_OBJS) $(OUT)/libsluice.a
-	$(CC) $(BASE_LDFLAGS) $(LDFLAGS) $^ $(CTL_LIBS) $(LIBS) -o $@
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(BASE_LDFLAGS) $(LDFLAGS) $^ $(CTL_LIBS) $(LIBS) -o $@
 
 BPF_ARCH_INCLUDE = -I/usr/include/$(shell $(CC) -dumpmachine)
 $(BUILD)/bpf/%.bpf.o: bpf/%.bpf.c
 	@mkdir -p $(@D)
-	$(CLANG) -target bpf -mcpu=v3 -g -O2 -Wall -Wextra -Werror -Iinclude -Ibpf $(BPF_ARCH_INCLUDE) \
+	$(call say,BPF,$@)
+	$(Q)$(CLANG) -target bpf -mcpu=v3 -g -O2 -Wall -Wextra -Werror -Iinclude -Ibpf $(BPF_ARCH_INCLUDE) \
 		-MMD -MP -MF $(@:.o=.d) -c $< -o $@
 
 $(BUILD)/bpf/%.skel.h: $(BUILD)/bpf/%.bpf.o
-	$(BPFTOOL) gen skeleton $< name $*_bpf > $@.tmp
-	mv $@.tmp $@
+	$(call say,SKEL,$@)
+	$(Q)$(BPFTOOL) gen skeleton $< name $*_bpf > $@.tmp
+	$(Q)mv $@.tmp $@
 
 # Or make would count them as intermediate, and delete them.
 .SECONDARY: $(UNIT_HELP_OBJS) $(BPF_SKELS)
@@ -100,12 +117,14 @@ $(BUILD)/bpf/%.skel.h: $(BUILD)/bpf/%.bpf.o
 UNIT_WRAP := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup,--wrap=strndup
 $(OUT)/unit/%: selftests/unit/%.c $(UNIT_HELP_OBJS) $(OUT)/libsluice.a
 	@mkdir -p $(@D)
-	$(CC) $(BASE_CFLAGS) $(CFLAGS) -Iselftests/unit -MMD -MP -MF $@.d $< $(UNIT_HELP_OBJS) \
+	$(call say,TEST,$@)
+	$(Q)$(CC) $(BASE_CFLAGS) $(CFLAGS) -Iselftests/unit -MMD -MP -MF $@.d $< $(UNIT_HELP_OBJS) \
 		$(OUT)/libsluice.a $(BASE_LDFLAGS) $(LDFLAGS) $(UNIT_WRAP) -lcmocka $(LIBS) -o $@
 
 $(OUT)/bpftest/%: selftests/bpf/%.c $(OUT)/libsluice.a $(BPF_SKELS)
 	@mkdir -p $(@D)
-	$(CC) $(BASE_CFLAGS) $(CFLAGS) -Iselftests/bpf -MMD -MP -MF $@.d $< $(OUT)/libsluice.a \
+	$(call say,TEST,$@)
+	$(Q)$(CC) $(BASE_CFLAGS) $(CFLAGS) -Iselftests/bpf -MMD -MP -MF $@.d $< $(OUT)/libsluice.a \
 		$(BASE_LDFLAGS) $(LDFLAGS) -lcmocka $(LIBS) -o $@
 
 # Targets that run something.
@@ -156,14 +175,17 @@ FUZZ_CFLAGS = $(filter-out -fsanitize=% -fPIE -D_FORTIFY_SOURCE=2,$(BASE_CFLAGS)
 
 $(BUILD)/fuzz/obj/%.o: %.c $(BPF_SKELS)
 	@mkdir -p $(@D)
-	$(CLANG) $(FUZZ_CFLAGS) -fsanitize=fuzzer-no-link -MMD -MP -c $< -o $@
+	$(call say,FUZZ,$@)
+	$(Q)$(CLANG) $(FUZZ_CFLAGS) -fsanitize=fuzzer-no-link -MMD -MP -c $< -o $@
 
 $(BUILD)/fuzz/libsluice.a: $(FUZZ_OBJS)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(call say,AR,$@)
+	$(Q)$(AR) rcs $@ $^
 
 $(BUILD)/fuzz/fuzz_%: selftests/fuzz/fuzz_%.c $(BUILD)/fuzz/libsluice.a
-	$(CLANG) $(FUZZ_CFLAGS) -fsanitize=fuzzer -MMD -MP -MF $@.d $^ $(LDFLAGS) $(LIBS) -o $@
+	$(call say,FUZZ,$@)
+	$(Q)$(CLANG) $(FUZZ_CFLAGS) -fsanitize=fuzzer -MMD -MP -MF $@.d $^ $(LDFLAGS) $(LIBS) -o $@
 
 .PHONY: fuzz
 fuzz: $(FUZZ_BINS) ## build the fuzzers and run each for FUZZ_SECONDS (30)
@@ -174,8 +196,9 @@ MAN_PAGES := $(patsubst man/%.scd,$(BUILD)/man/%,$(wildcard man/*.scd))
 
 $(BUILD)/man/%: man/%.scd
 	@mkdir -p $(@D)
-	scdoc < $< > $@.tmp
-	mv $@.tmp $@
+	$(call say,MAN,$@)
+	$(Q)scdoc < $< > $@.tmp
+	$(Q)mv $@.tmp $@
 
 .PHONY: man
 man: $(MAN_PAGES) ## build the manual pages
@@ -204,8 +227,8 @@ install: all man ## install under $(DESTDIR)$(PREFIX)
 .PHONY: help
 help: ## this list
 	@sed -nE 's/^([a-z][a-z-]*):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
-	@echo "Variables: CC, CLANG, CFLAGS, LDFLAGS, BUILD (build), SANITIZE (address,undefined),"
-	@echo "           PREFIX (/usr/local), DESTDIR, FUZZ_SECONDS (30)"
+	@echo "Variables: V=1 (show the commands), CC, CLANG, CFLAGS, LDFLAGS, BUILD (build),"
+	@echo "           SANITIZE (address,undefined), PREFIX (/usr/local), DESTDIR, FUZZ_SECONDS (30)"
 
 .PHONY: clean
 clean: ## remove build/
