@@ -6,6 +6,7 @@ exits 0 only where it saw what it should have. demo.sh runs it in the client's n
   call      one call, or --count of them; for people at a `make demo-shell`
   kinds     unary, server, client and bidirectional streaming, a deadline that expires
   spread    many calls; the share of each backend against its weight
+  fresh     calls that each open a connection of their own
   polite    a new connection and a call, again and again, while someone else floods
   flood     connections from one source as fast as they can be opened
   load      calls from several threads for some seconds, while backends come and go
@@ -123,6 +124,18 @@ def command_spread(world):
         say(f"{name}  {seen[name]:5d} calls  {share:6.1%}  want {want:4.0%}  {bar(share)}")
         good = good and abs(share - want) <= 0.02
     return good
+
+
+def command_fresh(world):
+    answered = 0
+    begun = time.monotonic()
+    for _ in range(world.args.count):
+        with world.channel() as channel:
+            reply = world.echo(channel).Say(world.text("fresh"), timeout=3)
+            answered += reply.text == "fresh"
+    say(f"fresh connections  {answered} of {world.args.count} calls answered,"
+        f" {(time.monotonic() - begun) * 1000 / world.args.count:.1f} ms each")
+    return answered == world.args.count
 
 
 def command_polite(world):

@@ -97,6 +97,18 @@ watch_health() {
 	return 1
 }
 
+worker_replaced() {
+	local pid tries
+	for ((tries = 50; tries > 0; tries--)); do
+		pid=$(query '[w["pid"] for w in j["workers"] if w["state"] == "live"][0]' \
+			ctl workers --json)
+		[[ -n $pid && $pid != "$1" && $(query 'j["workers"]["live"]' ctl status --json) == 2 ]] &&
+			return 0
+		sleep 0.1
+	done
+	return 1
+}
+
 between() {
 	(($1 <= $2 && $2 <= $3))
 }
@@ -243,6 +255,14 @@ done
 check "all three backends are up again" watch_health 3 15
 check "and share the calls as before" client spread --count 400 \
 	--weights backend-1=60,backend-2=30,backend-3=10
+
+banner "A worker is killed, new connections do not meet it"
+worker=$(query 'j["workers"][0]["pid"]' ctl workers --json)
+show "kill -9 $worker   # worker 0"
+kill -KILL "$worker"
+check "20 new connections at once, every call answered" client fresh --count 20
+check "the slot is filled again" worker_replaced "$worker"
+ctl workers | indent
 
 banner "sluicectl status"
 ctl status >"$WORLD_RUN/status.out"
