@@ -175,6 +175,22 @@ static void refuse(struct supervisor *supervisor, const char *reason)
 	finish(supervisor, false, reason);
 }
 
+/* The report is several lines: each its own record. */
+static void refuse_report(struct supervisor *supervisor, struct config_report *report)
+{
+	char reason[64];
+
+	if (!report->text) {
+		refuse(supervisor, "no memory");
+		return;
+	}
+	log_report(LOG_ERROR, report->text);
+	snprintf(reason, sizeof(reason), "%u errors in the file", report->errors);
+	log_error("reload refused, the running config stays", F_STR("reason", reason));
+	report->text[strlen(report->text) - 1] = '\0'; /* its last newline */
+	finish(supervisor, false, report->text);
+}
+
 /* Gives back what prepare took, and undoes what enforce did. */
 static void roll_back(struct supervisor *supervisor, bool enforced)
 {
@@ -335,8 +351,7 @@ static void begin_file(struct supervisor *supervisor)
 			begin(supervisor, config);
 		}
 	} else {
-		log_report(LOG_ERROR, report.text);
-		refuse(supervisor, report.text ? report.text : "no memory");
+		refuse_report(supervisor, &report);
 	}
 	config_report_done(&report);
 }

@@ -24,5 +24,6 @@ int ctl_backends(const struct ctl *ctl)
 		{ 0 },
 	};
 
-	return rows_print(ctl, "backends", columns, "no backends (names that do not resolve have none)");
+	return rows_print(ctl, "backends", columns,
+			  "no backends (names that do not resolve have none)");
 }

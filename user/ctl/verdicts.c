@@ -16,5 +16,6 @@ int ctl_verdicts(const struct ctl *ctl)
 		{ 0 },
 	};
 
-	return rows_print(ctl, "verdicts", columns, "no verdicts: the kernel side is off (see sluicectl status)");
+	return rows_print(ctl, "verdicts", columns,
+			  "no verdicts: the kernel side is off (see sluicectl status)");
 }
