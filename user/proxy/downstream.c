@@ -18,20 +18,27 @@
 
 #define CONNECTION_WINDOW_BYTES (16u * 1024 * 1024)
 
-static void arm_idle(struct downstream *downstream)
-{
-	loop_timer_set(&downstream->worker->loop, &downstream->idle_timer,
-		       downstream->idle_timeout_ms * NS_PER_MS);
-}
+/* A connection that is quiet for this long gives back what memory it can. */
+#define TRIM_NS (1 * NS_PER_S)
 
+/* The timer runs on while streams come and go, and looks when it fires: a call costs no timer. */
 static void on_idle(struct loop_timer *timer)
 {
 	struct downstream *downstream = container_of(timer, struct downstream, idle_timer);
+	struct loop *loop = &downstream->worker->loop;
+	uint64_t timeout = downstream->idle_timeout_ms * NS_PER_MS;
+	uint64_t idle = loop_now(loop) - downstream->idle_since_ns;
 
-	if (!h2_streams(downstream->h2))
+	if (h2_streams(downstream->h2)) {
+		loop_timer_set(loop, timer, timeout < TRIM_NS ? timeout : TRIM_NS);
+	} else if (idle >= timeout) {
 		downstream_drain(downstream);
-	else
-		arm_idle(downstream);
+	} else if (idle < TRIM_NS) {
+		loop_timer_set(loop, timer, (timeout < TRIM_NS ? timeout : TRIM_NS) - idle);
+	} else {
+		h2_trim(downstream->h2);
+		loop_timer_set(loop, timer, timeout - idle);
+	}
 }
 
 /* ---- h2 events ---- */
@@ -50,7 +57,8 @@ static void on_up(struct h2 *h2)
 {
 	struct downstream *downstream = h2_user(h2);
 
-	arm_idle(downstream);
+	downstream->idle_since_ns = loop_now(&downstream->worker->loop);
+	loop_timer_set(&downstream->worker->loop, &downstream->idle_timer, TRIM_NS);
 	if (downstream->worker->draining)
 		h2_drain(h2);
 }
@@ -67,7 +75,6 @@ static void on_request(struct downstream *downstream, int32_t id, const struct h
 		h2_reset(downstream->h2, id, H2_REFUSED_STREAM);
 		return;
 	}
-	loop_timer_cancel(&worker->loop, &downstream->idle_timer);
 	h2_stream_set_user(downstream->h2, id, stream);
 	if (!n)
 		reply_status(stream, GRPC_RESOURCE_EXHAUSTED,
@@ -118,7 +125,7 @@ static void on_stream_closed(struct h2 *h2, int32_t id, uint32_t code, bool unpr
 	if (stream)
 		stream_down_closed(stream, code == H2_NO_ERROR);
 	if (!h2_streams(h2))
-		arm_idle(downstream);
+		downstream->idle_since_ns = loop_now(&downstream->worker->loop);
 }
 
 static size_t on_pull(struct h2 *h2, int32_t id, uint8_t *dst, size_t size, bool *end)

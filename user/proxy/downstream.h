@@ -24,6 +24,7 @@ struct downstream {
 	struct list link;    /* in worker.downstreams */
 	struct list streams; /* struct stream, by down_link */
 	struct loop_timer idle_timer;
+	uint64_t idle_since_ns; /* when the last stream ended */
 	struct h2_options options;
 	char peer_ip[ADDR_TEXT_MAX];
 };

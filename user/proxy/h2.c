@@ -468,6 +468,12 @@ void h2_drain(struct h2 *h2)
 	h2_drain_last(h2);
 }
 
+void h2_trim(struct h2 *h2)
+{
+	if (h2->phase == PHASE_UP && !h2->n_streams)
+		h2_session_trim(h2);
+}
+
 void *h2_user(const struct h2 *h2)
 {
 	return h2->user;

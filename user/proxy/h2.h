@@ -159,6 +159,9 @@ void h2_drain(struct h2 *h2);
  * callback follows. Idempotent. */
 void h2_close(struct h2 *h2, uint32_t code);
 
+/* Gives back memory that a connection without streams does not need. Cheap to call. */
+void h2_trim(struct h2 *h2);
+
 /* Bytes received and sent, without TLS. */
 void h2_bytes(const struct h2 *h2, uint64_t *rx, uint64_t *tx);
 uint64_t h2_last_receive_ns(const struct h2 *h2);

@@ -41,6 +41,7 @@ struct h2 {
 	/* the session layer's */
 	struct nghttp2_session *session;
 	struct h2_block_buffer *in_block; /* a header block that is not complete yet */
+	void *frame_buffer;		  /* the session's large output buffer */
 	int32_t peer_reset_id;		  /* stream of the RST_STREAM being received */
 	int32_t trailers_id;		  /* stream whose trailers were submitted in this pull */
 	uint32_t goaway_code;		  /* error of the GOAWAY that we sent */
@@ -63,6 +64,8 @@ void h2_session_done(struct h2 *h2);
 int h2_session_receive(struct h2 *h2, const uint8_t *bytes, size_t size);
 /* Writes what is queued, about max bytes. 0, -EAGAIN (blocked), -EPROTO, -errno. */
 int h2_session_send(struct h2 *h2, size_t max);
+/* Gives back memory that an idle session does not need. */
+void h2_session_trim(struct h2 *h2);
 /* Neither side has anything to say any more. */
 bool h2_session_ended(const struct h2 *h2);
 const char *h2_session_reason(const struct h2 *h2);

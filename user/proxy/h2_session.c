@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "proxy/h2_internal.h"
+#include "proxy/h2_mem.h"
 
 #define OUT_SIZE    ((size_t)64 * 1024)
 #define FRAME_HEAD  9u
@@ -71,6 +72,7 @@ void h2_pool_trim(void)
 		free(spare_block);
 		spare_block = NULL;
 	}
+	h2_mem_trim();
 }
 
 static const char *block_copy(struct h2_block_buffer *block, const uint8_t *text, size_t len)
@@ -376,6 +378,33 @@ static int on_error(nghttp2_session *session, int error, const char *text, size_
 
 /* ---- session ---- */
 
+static void *mem_alloc(size_t size, void *user_data)
+{
+	return h2_mem_alloc(size);
+}
+
+static void *mem_zalloc(size_t n, size_t size, void *user_data)
+{
+	return h2_mem_zalloc(n, size);
+}
+
+/* The one block that a session grows beyond 16 KiB is the buffer that it makes frames in. */
+static void *mem_resize(void *block, size_t size, void *user_data)
+{
+	void *resized = h2_mem_resize(block, size);
+
+	if (resized && size >= 16384)
+		((struct h2 *)user_data)->frame_buffer = resized;
+	return resized;
+}
+
+static void mem_free(void *block, void *user_data)
+{
+	if (block && block == ((struct h2 *)user_data)->frame_buffer)
+		((struct h2 *)user_data)->frame_buffer = NULL;
+	h2_mem_free(block);
+}
+
 static nghttp2_session_callbacks *callbacks(void)
 {
 	static nghttp2_session_callbacks *made;
@@ -411,16 +440,17 @@ static nghttp2_option *session_options(void)
 int h2_session_init(struct h2 *h2)
 {
 	const struct h2_options *options = h2->options;
+	nghttp2_mem mem = { h2, mem_alloc, mem_free, mem_zalloc, mem_resize };
 	nghttp2_settings_entry settings[5];
 	size_t n = 0;
 	int err;
 
 	if (!callbacks() || !session_options())
 		return -ENOMEM;
-	err = h2->server ? nghttp2_session_server_new2(&h2->session, callbacks(), h2,
-						       session_options()) :
-			   nghttp2_session_client_new2(&h2->session, callbacks(), h2,
-						       session_options());
+	err = h2->server ? nghttp2_session_server_new3(&h2->session, callbacks(), h2,
+						       session_options(), &mem) :
+			   nghttp2_session_client_new3(&h2->session, callbacks(), h2,
+						       session_options(), &mem);
 	if (err)
 		return -ENOMEM;
 	settings[n++] = (nghttp2_settings_entry){ NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE,
@@ -507,6 +537,13 @@ int h2_session_send(struct h2 *h2, size_t max)
 		}
 	}
 	return out_flush(h2);
+}
+
+void h2_session_trim(struct h2 *h2)
+{
+	/* Between two frames its content is of no use to anyone. */
+	if (!nghttp2_session_want_write(h2->session))
+		h2_mem_discard(h2->frame_buffer);
 }
 
 bool h2_session_ended(const struct h2 *h2)

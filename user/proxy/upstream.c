@@ -34,18 +34,19 @@ static void upstream_free(struct upstream *upstream)
 	free(upstream);
 }
 
-static void arm_idle(struct upstream *upstream)
-{
-	if (list_empty(&upstream->streams) && h2_is_up(upstream->h2))
-		loop_timer_set(&upstream->endpoint->worker->loop, &upstream->idle_timer,
-			       upstream->endpoint->idle_timeout_ms * NS_PER_MS);
-}
-
+/* The timer runs on while streams come and go, and looks when it fires: a call costs no timer. */
 static void on_idle(struct loop_timer *timer)
 {
 	struct upstream *upstream = container_of(timer, struct upstream, idle_timer);
+	struct loop *loop = &upstream->endpoint->worker->loop;
+	uint64_t timeout = upstream->endpoint->idle_timeout_ms * NS_PER_MS;
+	uint64_t idle = loop_now(loop) - upstream->idle_since_ns;
 
-	if (list_empty(&upstream->streams))
+	if (!list_empty(&upstream->streams))
+		loop_timer_set(loop, timer, timeout);
+	else if (idle < timeout)
+		loop_timer_set(loop, timer, timeout - idle);
+	else
 		upstream_drain(upstream);
 }
 
@@ -60,8 +61,10 @@ static void on_up(struct h2 *h2)
 	endpoint->n_opening--;
 	endpoint->failures = 0;
 	endpoint->retry_at_ns = 0;
+	upstream->idle_since_ns = loop_now(&endpoint->worker->loop);
+	loop_timer_set(&endpoint->worker->loop, &upstream->idle_timer,
+		       endpoint->idle_timeout_ms * NS_PER_MS);
 	pool_serve_waiting(endpoint);
-	arm_idle(upstream);
 }
 
 static void on_headers(struct h2 *h2, int32_t id, enum h2_block block,
@@ -111,7 +114,8 @@ static void on_stream_closed(struct h2 *h2, int32_t id, uint32_t code, bool unpr
 
 	if (stream)
 		stream_up_closed(stream, code, unprocessed);
-	arm_idle(upstream);
+	if (list_empty(&upstream->streams))
+		upstream->idle_since_ns = loop_now(&upstream->endpoint->worker->loop);
 }
 
 static size_t on_pull(struct h2 *h2, int32_t id, uint8_t *dst, size_t size, bool *end)
@@ -234,7 +238,6 @@ int upstream_submit(struct upstream *upstream, struct stream *stream)
 	id = h2_submit_request(upstream->h2, stream->request.fields, stream->request.n, end, stream);
 	if (id < 0)
 		return id;
-	loop_timer_cancel(&upstream->endpoint->worker->loop, &upstream->idle_timer);
 	stream->upstream = upstream;
 	stream->up.h2 = upstream->h2;
 	stream->up.id = id;

@@ -19,6 +19,7 @@ struct upstream {
 	struct list link;    /* in endpoint.connections */
 	struct list streams; /* struct stream, by up_link */
 	struct loop_timer idle_timer;
+	uint64_t idle_since_ns; /* when the last stream ended */
 	bool opening;
 	bool going_away; /* the backend sent GOAWAY */
 };

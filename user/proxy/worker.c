@@ -128,6 +128,8 @@ static void commit(struct worker *worker)
 	router_unref(worker->router);
 	worker->router = worker->prepared;
 	worker->prepared = NULL;
+	log_init(worker->role, worker->router->config->log_level,
+		 worker->router->config->log_format);
 	pool_sync(&worker->pool, worker->router->config);
 	if (worker->draining)
 		return;
@@ -150,6 +152,8 @@ static int setup(struct worker *worker, const struct channel_message *message)
 	if (err)
 		return err;
 	worker->slot = setup.slot;
+	snprintf(worker->role, sizeof(worker->role), "worker %u", setup.slot);
+	log_init(worker->role, LOG_INFO, LOG_TEXT);
 	worker->stats = &worker->state.workers[setup.slot];
 	memset(worker->stats, 0, sizeof(*worker->stats));
 	worker->stats->pid = (uint32_t)getpid();

@@ -30,6 +30,7 @@ struct worker {
 	struct loop_task reap_task;
 	uint64_t random_state;
 	struct log_limit log_limit; /* of the data path */
+	char role[16];		     /* for the log */
 	bool draining;
 
 	struct loop_io channel_io;
