@@ -19,6 +19,7 @@
 #include "proxy/tls_check.h"
 
 #define RELOAD_READY_MS 10000
+#define RELOAD_NAMES_MS 2000 /* for the first answer to a name that the old config has not */
 
 void revision_done(struct revision *revision)
 {
@@ -156,8 +157,9 @@ static void finish(struct supervisor *supervisor, bool ok, const char *message)
 	bool from_file = reload->from_file;
 
 	loop_timer_cancel(&supervisor->loop, &reload->timer);
+	loop_timer_cancel(&supervisor->loop, &reload->names_timer);
 	revision_done(&reload->candidate);
-	reload->from_file = false;
+	reload->from_file = reload->waits_for_names = false;
 	if (from_file) {
 		notify_ready(ok ? "running" : "running; the last reload was refused");
 		control_reload_done(&supervisor->control, reload->covers, ok, message);
@@ -281,13 +283,45 @@ static void on_timeout(struct loop_timer *timer)
 	refuse(supervisor, "a child did not answer in time");
 }
 
+static void begin(struct supervisor *supervisor, struct config *config);
+
+/* The same file once more, with the addresses that were found out while it was prepared: a group
+ * must not be without backends for a moment only because their names are new. */
+static void begin_again(struct supervisor *supervisor)
+{
+	struct reload *reload = &supervisor->reload;
+	struct config *config = config_ref(reload->candidate.config);
+
+	roll_back(supervisor, false);
+	revision_done(&reload->candidate);
+	reload->want_names = false;
+	begin(supervisor, config);
+}
+
 void reload_on_ready(struct supervisor *supervisor)
 {
 	struct reload *reload = &supervisor->reload;
+	const struct config *config = reload->candidate.config;
 
-	if (reload->candidate.config &&
-	    children_all_ready(supervisor, reload->candidate.config->revision))
+	if (!config || !children_all_ready(supervisor, config->revision))
+		return;
+	if (reload->waits_for_names && supervisor->children.monitor.pid &&
+	    names_unanswered(&supervisor->names, config))
+		return;
+	if (reload->waits_for_names && reload->want_names) {
+		reload->waits_for_names = false;
+		begin_again(supervisor);
+	} else {
 		commit(supervisor);
+	}
+}
+
+static void on_names_timeout(struct loop_timer *timer)
+{
+	struct supervisor *supervisor = container_of(timer, struct supervisor, reload.names_timer);
+
+	supervisor->reload.waits_for_names = false;
+	reload_on_ready(supervisor);
 }
 
 void reload_on_refused(struct supervisor *supervisor, const char *who, uint64_t revision,
@@ -316,6 +350,10 @@ static void begin(struct supervisor *supervisor, struct config *config)
 		return;
 	}
 	reload->candidate = candidate;
+	if (names_unanswered(&supervisor->names, config) && !loop_timer_is_set(&reload->timer)) {
+		reload->waits_for_names = true;
+		loop_timer_set(&supervisor->loop, &reload->names_timer, RELOAD_NAMES_MS * NS_PER_MS);
+	}
 	const struct channel_config message = {
 		.revision = config->revision,
 		.length = candidate.length,
@@ -408,12 +446,14 @@ void reload_init(struct supervisor *supervisor)
 
 	reload->candidate = (struct revision){ .fd = -1 };
 	reload->timer.on_timer = on_timeout;
+	reload->names_timer.on_timer = on_names_timeout;
 	reload->task.on_run = on_begin;
 }
 
 void reload_done(struct supervisor *supervisor)
 {
 	loop_timer_cancel(&supervisor->loop, &supervisor->reload.timer);
+	loop_timer_cancel(&supervisor->loop, &supervisor->reload.names_timer);
 	loop_defer_cancel(&supervisor->reload.task);
 	revision_done(&supervisor->reload.candidate);
 }

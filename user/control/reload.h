@@ -28,6 +28,8 @@ struct reload {
 	bool from_file;
 	bool want_file, want_names; /* asked for while one was under way */
 	struct loop_timer timer;    /* children that never answer */
+	bool waits_for_names;	    /* a new name is being asked for the first time */
+	struct loop_timer names_timer;
 	struct loop_task task;	    /* begins what is wanted next */
 	uint64_t asked;		    /* reloads of the file asked for so far */
 	uint64_t covers;	    /* of these, how many the file read last answers */
@@ -50,7 +52,7 @@ uint64_t reload_file(struct supervisor *supervisor);
 void reload_names(struct supervisor *supervisor);
 bool reload_under_way(const struct supervisor *supervisor);
 
-/* What children answered. */
+/* A child said READY, or is gone; or a name was answered. */
 void reload_on_ready(struct supervisor *supervisor);
 void reload_on_refused(struct supervisor *supervisor, const char *who, uint64_t revision,
 		       const char *reason);

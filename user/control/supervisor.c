@@ -88,6 +88,7 @@ void supervisor_on_resolved(struct supervisor *supervisor, const struct channel_
 		log_error("cannot keep a DNS answer", F_ERR(ret));
 	if (ret > 0)
 		reload_names(supervisor);
+	reload_on_ready(supervisor);
 	start_when_resolved(supervisor);
 }
 
@@ -129,7 +130,7 @@ static void drain_begin(struct supervisor *supervisor)
 	supervisor->phase = PHASE_DRAINING;
 	notify_stopping();
 	log_info("draining", F_UINT("grace_ms", supervisor->current.config->drain_grace_ms));
-	loop_timer_cancel(&supervisor->loop, &supervisor->reload.timer);
+	reload_done(supervisor);
 	sockets_refuse_all(&supervisor->sockets);
 	loop_timer_set(&supervisor->loop, &supervisor->timer, DRAIN_SETTLE_MS * NS_PER_MS);
 }
@@ -349,8 +350,13 @@ int supervisor_run(const struct supervisor_options *options)
 
 	int ret = loop_init(&supervisor->loop);
 
-	if (!ret)
-		ret = open_signals(supervisor);
+	if (ret) {
+		log_error("cannot start", F_ERR(ret));
+		config_unref(config);
+		free(supervisor);
+		return 1;
+	}
+	ret = open_signals(supervisor);
 	if (ret) {
 		log_error("cannot start", F_ERR(ret));
 		config_unref(config);
