@@ -28,13 +28,10 @@ def raw(lab):
 
 @pytest.fixture(scope="module")
 def sluice(lab, daemons, backends, raw, mode):
-    """Port 443 leads to the gRPC backends, 444 to the scripted one."""
+    """Port 443 leads to the gRPC backends, 444 to the scripted one, 445 to both kinds."""
     config = lab.config(backends)
-    listener = dict(config["listeners"][0], name="raw", group="raw",
-                    address=config["listeners"][0]["address"].replace(
-                        f":{lab.world.port(443)}", f":{lab.world.port(444)}"))
-    config["listeners"].append(listener)
-    config["groups"].append({"name": "raw", "backends": [{"address": raw.address}]})
+    lab.add_listener(config, 444, "raw", [{"address": raw.address}])
+    lab.add_listener(config, 445, "both", [{"address": raw.address}, backends[0].entry()])
     yield daemons(config, mode)
     daemons.stop()
 
@@ -88,12 +85,21 @@ def test_deadline_expires_in_the_middle_of_a_response(client, scripted, raw):
 
 
 @pytest.mark.parametrize("sent", ["5S", "5000m", "1M", "2H"])
-def test_deadline_is_forwarded_reduced(client, scripted, raw, sent):
+def test_deadline_is_forwarded_never_longer(client, scripted, raw, sent):
     raw.run(rawserver.script, "ok")
     client.run(_deadline_enforced, scripted, sent)
     (request,) = raw.run(rawserver.requests)
     forwarded = seconds(dict(request)["grpc-timeout"])
-    assert seconds(sent) - 1.5 < forwarded < seconds(sent)
+    assert seconds(sent) - 1.5 < forwarded <= seconds(sent)
+
+
+def test_deadline_is_forwarded_reduced_by_the_time_spent(lab, client, sluice, raw):
+    """The scripted backend refuses after half a second; the next one is told what is left."""
+    raw.run(rawserver.script, "reset_later", "REFUSED_STREAM", 0.5)
+    outcomes = [client.run(calls.unary, lab.target(port=445), timeout=10) for _ in range(4)]
+    assert [o.code for o in outcomes] == [0] * 4
+    left = [o.reply["time_remaining"] for o in outcomes if o.seconds > 0.45]
+    assert left and all(8 < t < 9.6 for t in left)
 
 
 def test_call_without_deadline_gets_none(client, scripted, raw):
@@ -133,7 +139,7 @@ def test_grpc_client_sees_its_deadline(client, target, backends):
 
 def test_backend_sees_the_time_that_is_left(client, target):
     reply = client.run(calls.unary, target, timeout=20).reply
-    assert 15 < reply["time_remaining"] < 20
+    assert 15 < reply["time_remaining"] < 20.5  # grpcio rounds up
 
 
 def test_client_cancel_reaches_the_backend_at_once(client, target, backends):

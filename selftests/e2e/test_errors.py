@@ -29,12 +29,8 @@ def sluice(lab, daemons, backends, raw, mode):
               445: ("nobody", [nobody]),
               446: ("half", [nobody, backends[0].entry()])}
     config = lab.config(backends, listeners=[], groups=[])
-    host = "[::]" if lab.world.isolated else lab.world.lb.address
     for port, (name, members) in groups.items():
-        config["listeners"].append({
-            "name": name, "address": f"{host}:{lab.world.port(port)}", "group": name,
-            "certificate": lab.certificate._asdict()})
-        config["groups"].append({"name": name, "backends": members})
+        lab.add_listener(config, port, name, members)
     yield daemons(config, mode)
     daemons.stop()
 

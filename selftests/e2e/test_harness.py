@@ -46,3 +46,17 @@ def test_a_cancelled_call_is_counted_by_the_backend(direct, backends):
     wait_for(lambda: backends[0].count()["calls"] > 0, 5, "the call arrives")
     assert agent.run(calls.cancel, number).code == 1
     wait_for(lambda: backends[0].count().get("cancelled", 0) == before + 1, 5, "cancel arrives")
+
+
+def test_a_cancelled_stream_is_counted_by_the_backend(direct, backends):
+    from harness.proc import wait_for
+    agent, target = direct
+    before = backends[0].count().get("cancelled", 0)
+    number = agent.run(calls.open_bidi, target)
+    agent.run(calls.exchange, number, payload=b"x")
+    assert agent.run(calls.cancel, number).code == 1
+    number = agent.run(calls.open_server_stream, target, reply_bytes=1 << 20, reply_count=64)
+    agent.run(calls.receive, number)
+    assert agent.run(calls.cancel, number).code == 1
+    wait_for(lambda: backends[0].count().get("cancelled", 0) == before + 2, 5,
+             lambda: f"cancels arrive: {backends[0].count()}")

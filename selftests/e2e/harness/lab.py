@@ -126,19 +126,21 @@ class Lab:
 
     def config(self, backends, **changes):
         """A config of one listener and one group (weights 100), two workers, fast checks."""
-        host = "[::]" if self.world.isolated else self.world.lb.address
-        config = {
-            "workers": 2,
-            "listeners": [{
-                "name": "grpc", "address": f"{host}:{self.world.port(443)}", "protocol": "https",
-                "certificate": self.certificate._asdict(), "group": "echo"}],
-            "groups": [{
-                "name": "echo", "protocol": "grpc", "balance": "weighted_round_robin",
-                "backends": [b if isinstance(b, dict) else b.entry() for b in backends],
-                "health_check": dict(FAST_CHECK)}],
-        }
+        config = {"workers": 2, "listeners": [], "groups": []}
+        self.add_listener(config, 443, "echo", backends, protocol="grpc",
+                          balance="weighted_round_robin", health_check=dict(FAST_CHECK))
         config.update(changes)
         return config
+
+    def add_listener(self, config, port, name, backends, **group):
+        """Adds a listener on port and its group of the same name; returns the listener."""
+        host = "[::]" if self.world.isolated else self.world.lb.address
+        listener = {"name": name, "address": f"{host}:{self.world.port(port)}",
+                    "protocol": "https", "certificate": self.certificate._asdict(), "group": name}
+        config["listeners"].append(listener)
+        entries = [b if isinstance(b, dict) else b.entry() for b in backends]
+        config["groups"].append({"name": name, **group, "backends": entries})
+        return listener
 
     def close(self):
         for agent in self._agents:

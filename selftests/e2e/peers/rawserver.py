@@ -98,6 +98,12 @@ def _script_reset(connection, frame, code):
         connection.reset(frame["stream"], code)
 
 
+def _script_reset_later(connection, frame, code, seconds):
+    if _is_request(frame):
+        time.sleep(seconds)
+        connection.reset(frame["stream"], code)
+
+
 def _script_reset_after_headers(connection, frame, code):
     if frame.get("end"):
         connection.headers(frame["stream"], HEADERS)
@@ -170,6 +176,8 @@ def script(*script):
     """Changes the script and forgets what was seen."""
     _server.script = script
     _server.events.clear()
+    for connection in list(_server.connections.values()):
+        connection.requests = 0
 
 
 def requests():
