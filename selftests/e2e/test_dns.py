@@ -3,7 +3,7 @@
 import pytest
 
 from harness.daemon import Sluice
-from harness.lab import Backend, wait_for
+from harness.lab import wait_for
 from harness.proc import holds_for
 from peers import calls, dns_server
 
@@ -55,6 +55,12 @@ def daemon(lab):
             sluice.kill()
 
 
+@pytest.fixture
+def target(lab, request):
+    """With a connection of its own: each test has its own daemon."""
+    return lab.target(tag=request.node.nodeid)
+
+
 def named(lab, *names):
     return lab.config([{"address": f"{n}:50051", "weight": 100} for n in names or (NAME,)])
 
@@ -68,22 +74,22 @@ def wait_addresses(sluice, wanted, timeout=20):
              lambda: f"backends {wanted}: {addresses(sluice)}\n{sluice.log()[-2000:]}", 0.05)
 
 
-def test_all_addresses_of_a_name_are_backends_and_changes_are_followed(lab, dns, client, backends,
-                                                                       daemon):
+def test_all_addresses_of_a_name_are_backends_and_changes_are_followed(
+        lab, dns, client, target, backends, daemon):
     first, second = backends
     dns.run(dns_server.answer, {NAME: [first.host.address, first.host.address6]})
     sluice = daemon(named(lab))
     both = [f"{first.host.address}:50051", f"[{first.host.address6}]:50051"]
     wait_addresses(sluice, both, 1)
     assert set(sluice.health().values()) == {"up"}
-    assert client.run(calls.unary, lab.target()).reply["backend"] == first.name
+    assert client.run(calls.unary, target).reply["backend"] == first.name
     dns.run(dns_server.answer, {NAME: [first.host.address, second.host.address,
                                        first.host.address6]})
     wait_addresses(sluice, [*both, second.address])
     sluice.wait_health(second.address, "up")
 
 
-def test_the_last_good_answer_stays_when_dns_fails(lab, dns, client, backends, daemon):
+def test_the_last_good_answer_stays_when_dns_fails(lab, dns, client, target, backends, daemon):
     dns.run(dns_server.answer, {NAME: [backends[0].host.address]})
     sluice = daemon(named(lab))
     for mode in ("servfail", "silent"):
@@ -94,30 +100,28 @@ def test_the_last_good_answer_stays_when_dns_fails(lab, dns, client, backends, d
     dns.run(dns_server.answer, {})  # the name is gone
     holds_for(lambda: addresses(sluice) == [backends[0].address], 6, "the old answer")
     assert sluice.log().count("name does not resolve") >= 1
-    assert client.run(calls.unary, lab.target()).code == 0
+    assert client.run(calls.unary, target).code == 0
     dns.run(dns_server.answer, {NAME: [backends[1].host.address]})
     wait_addresses(sluice, [backends[1].address])
 
 
-def test_a_name_that_never_resolved_comes_in_when_it_does(lab, dns, client, backends, daemon):
+def test_a_name_that_never_resolved_comes_in_when_it_does(lab, dns, client, target, backends, daemon):
     dns.run(dns_server.answer, {})
     sluice = daemon(named(lab), healthy=False)
     assert addresses(sluice) == []
-    outcome = client.run(calls.unary, lab.target())
+    outcome = client.run(calls.unary, target)
     assert outcome.code == 14 and "echo" in outcome.details
     dns.run(dns_server.answer, {NAME: [backends[0].host.address]})
     wait_addresses(sluice, [backends[0].address])
     sluice.wait_health(backends[0].address, "up")
-    assert client.run(calls.unary, lab.target()).code == 0
+    assert client.run(calls.unary, target).code == 0
 
 
-def test_the_hosts_file_counts_before_dns(lab, dns, client, daemon):
+def test_the_hosts_file_counts_before_dns(lab, dns, client, target, backends, daemon):
     dns.run(dns_server.fail, "silent")
-    backend = Backend(lab, lab.world.backends[0])
     sluice = daemon(named(lab, "hosts.sluice.test"))
-    assert addresses(sluice) == [backend.address]
-    assert client.run(calls.unary, lab.target()).code == 0
-    backend.kill()
+    assert addresses(sluice) == [backends[0].address]
+    assert client.run(calls.unary, target).code == 0
 
 
 def test_a_name_added_by_reload_is_resolved(lab, dns, backends, daemon):

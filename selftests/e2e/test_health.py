@@ -14,6 +14,12 @@ pytestmark = pytest.mark.l7
 
 
 @pytest.fixture
+def target(lab, request):
+    """With a connection of its own: each test has its own daemon."""
+    return lab.target(tag=request.node.nodeid)
+
+
+@pytest.fixture
 def backends(lab):
     """Two gRPC servers, fresh for each test: they are told how to answer."""
     servers = [Backend(lab, host) for host in lab.world.backends[:2]]
@@ -48,14 +54,14 @@ def _thirty(target):
     return [calls.unary(target) for _ in range(30)]
 
 
-def test_not_serving_backend_gets_no_calls_until_it_serves(lab, daemon, client, backends, mode):
+def test_not_serving_backend_gets_no_calls_until_it_serves(lab, daemon, client, target, backends, mode):
     sluice = daemon(lab.config(backends), mode)
     backends[0].set_health(services={"": 2})
     down_with(sluice, backends[0], "serving status NOT_SERVING, want SERVING")
-    assert names_of(client.run(_thirty, lab.target())) == {backends[1].name}
+    assert names_of(client.run(_thirty, target)) == {backends[1].name}
     backends[0].set_health()
     sluice.wait_health(backends[0].address, "up")
-    assert names_of(client.run(_thirty, lab.target())) == {b.name for b in backends}
+    assert names_of(client.run(_thirty, target)) == {b.name for b in backends}
 
 
 def test_reasons_are_said_as_they_are(lab, daemon, backends, mode):
@@ -72,13 +78,13 @@ def test_reasons_are_said_as_they_are(lab, daemon, backends, mode):
     assert counts["health_changes"] >= 4 and counts["checks_failed"] >= 4
 
 
-def test_backend_without_health_service_is_healthy_by_code_12(lab, daemon, client, mode):
+def test_backend_without_health_service_is_healthy_by_code_12(lab, daemon, client, target, mode):
     backend = Backend(lab, lab.world.backends[0], health=False)
     sluice = daemon(lab.config([backend]), mode, healthy=False)
     down_with(sluice, backend, "grpc-status 12, want 0")
     check(sluice, codes=[0, 12]).reload()
     sluice.wait_health(backend.address, "up")
-    assert client.run(calls.unary, lab.target()).code == 0
+    assert client.run(calls.unary, target).code == 0
     backend.kill()
 
 
@@ -108,7 +114,7 @@ def test_thresholds_count_checks_in_a_row(lab, daemon, backends, mode):
     assert row(sluice, backends[0])["checks"] - before >= 20
 
 
-def test_first_verdicts_come_before_the_first_interval_ends(lab, daemon, client, backends, mode):
+def test_first_verdicts_come_before_the_first_interval_ends(lab, daemon, client, target, backends, mode):
     backends[1].kill()
     config = lab.config(backends)
     config["groups"][0]["health_check"].update(interval="20s", timeout="5s", healthy_threshold=3,
@@ -116,17 +122,17 @@ def test_first_verdicts_come_before_the_first_interval_ends(lab, daemon, client,
     sluice = daemon(config, mode, healthy=False)
     sluice.wait_health(backends[0].address, "up", 5)
     down_with(sluice, backends[1], "connection refused", 5)
-    assert names_of(client.run(_thirty, lab.target())) == {backends[0].name}
+    assert names_of(client.run(_thirty, target)) == {backends[0].name}
 
 
-def test_no_call_is_refused_because_nothing_is_known_yet(lab, daemon, client, backends, mode):
+def test_no_call_is_refused_because_nothing_is_known_yet(lab, daemon, client, target, backends, mode):
     for backend in backends:
         backend.set_health(delay=30)
     config = lab.config(backends)
     config["groups"][0]["health_check"].update(timeout="60s")
     sluice = daemon(config, mode, healthy=False)
     wait_for(sluice.workers, 10, "a worker is live")
-    assert names_of(client.run(_thirty, lab.target())) == {b.name for b in backends}
+    assert names_of(client.run(_thirty, target)) == {b.name for b in backends}
     assert set(sluice.health().values()) == {"unknown"}
 
 

@@ -15,6 +15,8 @@
 #include "proxy/grpc.h"
 #include "shared/health_text.h"
 
+#define SERVER_GRACE_NS NS_PER_S
+
 static const struct h2_options probe_options = {
 	.max_streams = 0,
 	.stream_window_bytes = 65535,
@@ -80,7 +82,10 @@ static void probe_submit(struct probe *probe)
 	uint64_t now_ns = loop_now(probe->loop);
 	int32_t id;
 
-	grpc_timeout_format(timeout, probe->deadline_ns > now_ns ? probe->deadline_ns - now_ns : 1);
+	/* Later than ours: a server that keeps deadlines would else answer 4 just then, which codes
+	 * may even call healthy. */
+	grpc_timeout_format(timeout, (probe->deadline_ns > now_ns ? probe->deadline_ns - now_ns : 0) +
+					     SERVER_GRACE_NS);
 #define HEADER(n, v) { .name = (n), .value = (v), .name_len = sizeof(n) - 1, .value_len = (uint32_t)strlen(v) }
 	const struct h2_header headers[] = {
 		HEADER(":method", "POST"),
