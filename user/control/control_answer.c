@@ -10,6 +10,7 @@
 
 #include "control/control_answer.h"
 #include "control/supervisor.h"
+#include "shared/health_text.h"
 #include "sluice/control.h"
 
 static const char *const phase_names[] = {
@@ -231,7 +232,7 @@ static json_t *backend_row(const struct supervisor *supervisor, const struct con
 	const struct sluice_backend *row = &supervisor->state.backends[endpoint->id];
 	const struct config_backend *backend = &group->backends[endpoint->backend];
 	uint32_t health = state_load32(&row->health);
-	char text[ADDR_TEXT_MAX];
+	char text[ADDR_TEXT_MAX], reason[HEALTH_TEXT_MAX];
 	json_t *object = json_pack("{s:s, s:s, s:s, s:i, s:i, s:i}", "group", group->name,
 				   "address",
 				   addr_format(&endpoint->address, text, sizeof(text)), "host",
@@ -244,6 +245,9 @@ static json_t *backend_row(const struct supervisor *supervisor, const struct con
 	    json_real(seconds_since(supervisor, state_load64(&row->health_changed_ns))));
 	put(object, "last_failure", json_string(NAME_OF(reason_names, row->health_reason)));
 	put(object, "last_failure_detail", json_integer(num(row->health_detail)));
+	put(object, "last_failure_text",
+	    json_string(health_reason_text(row->health_reason, row->health_detail,
+					   group->health_check.codes, reason, sizeof(reason))));
 	put(object, "active_rpcs", json_integer(num(state_load32(&row->active_rpcs))));
 	put(object, "connections", json_integer(num(state_load32(&row->connections))));
 	put(object, "calls", json_integer(num(state_load64(&row->calls))));
