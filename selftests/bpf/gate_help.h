@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "../unit/cm.h"
@@ -33,6 +34,14 @@ static inline const char *verdict_name(unsigned reason)
 	};
 
 	return reason < VERDICT_MAX ? names[reason] : "none";
+}
+
+static inline uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
 /* For main: prints why and returns false where BPF cannot be used. */
