@@ -147,7 +147,8 @@ static void check_group_reference(struct reporter *reporter, struct config_liste
 	const struct node *item;
 	uint32_t index = 0;
 
-	if (!groups || groups->kind != NODE_SEQUENCE || scalar_text(reference, &wanted))
+	if (!groups || groups->kind != NODE_SEQUENCE || !groups->n_children ||
+	    scalar_text(reference, &wanted) != SCALAR_OK)
 		return;
 	node_for_each(item, groups) {
 		const struct node *name = node_get(item, "name");
