@@ -245,8 +245,8 @@ static void put_field(struct line *line, const struct log_field *field)
 	}
 	value = line->at;
 	put_value(line, field);
-	/* A key without a value says nothing, and in JSON is an error. */
-	if (line->cut && line->at == value)
+	/* A key of whose value nothing is left says nothing, and in JSON is an error. */
+	if (line->cut && (line->at == value || (line->at == value + 2 && line->text[value] == '"')))
 		line->at = start;
 }
 
