@@ -105,7 +105,24 @@ def test_the_last_good_answer_stays_when_dns_fails(lab, dns, client, target, bac
     wait_addresses(sluice, [backends[1].address])
 
 
-def test_a_name_that_never_resolved_comes_in_when_it_does(lab, dns, client, target, backends, daemon):
+def test_an_answer_without_one_family_is_asked_for_once_more(lab, dns, backends, daemon):
+    host = backends[0].host
+    dns.run(dns_server.answer, {NAME: [host.address, host.address6]})
+    sluice = daemon(named(lab))
+    both = sorted([f"{host.address}:50051", f"[{host.address6}]:50051"])
+    assert addresses(sluice) == both
+    # Long enough for one look-up, and back before it is asked for again.
+    asked = dns.run(dns_server.queries)
+    dns.run(dns_server.answer, {NAME: [host.address]})
+    wait_for(lambda: dns.run(dns_server.queries) >= asked + 2, 15, "the name is asked for again")
+    dns.run(dns_server.answer, {NAME: [host.address, host.address6]})
+    holds_for(lambda: addresses(sluice) == both, 3, "both families")
+    dns.run(dns_server.answer, {NAME: [host.address]})
+    wait_addresses(sluice, both[:1])
+
+
+def test_a_name_that_never_resolved_comes_in_when_it_does(lab, dns, client, target, backends,
+                                                          daemon):
     dns.run(dns_server.answer, {})
     sluice = daemon(named(lab), healthy=False)
     assert addresses(sluice) == []

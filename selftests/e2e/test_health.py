@@ -54,7 +54,8 @@ def _thirty(target):
     return [calls.unary(target) for _ in range(30)]
 
 
-def test_not_serving_backend_gets_no_calls_until_it_serves(lab, daemon, client, target, backends, mode):
+def test_not_serving_backend_gets_no_calls_until_it_serves(lab, daemon, client, target, backends,
+                                                           mode):
     sluice = daemon(lab.config(backends), mode)
     backends[0].set_health(services={"": 2})
     down_with(sluice, backends[0], "serving status NOT_SERVING, want SERVING")
@@ -114,7 +115,8 @@ def test_thresholds_count_checks_in_a_row(lab, daemon, backends, mode):
     assert row(sluice, backends[0])["checks"] - before >= 20
 
 
-def test_first_verdicts_come_before_the_first_interval_ends(lab, daemon, client, target, backends, mode):
+def test_first_verdicts_come_before_the_first_interval_ends(lab, daemon, client, target, backends,
+                                                            mode):
     backends[1].kill()
     config = lab.config(backends)
     config["groups"][0]["health_check"].update(interval="20s", timeout="5s", healthy_threshold=3,
@@ -125,7 +127,8 @@ def test_first_verdicts_come_before_the_first_interval_ends(lab, daemon, client,
     assert names_of(client.run(_thirty, target)) == {backends[0].name}
 
 
-def test_no_call_is_refused_because_nothing_is_known_yet(lab, daemon, client, target, backends, mode):
+def test_no_call_is_refused_because_nothing_is_known_yet(lab, daemon, client, target, backends,
+                                                         mode):
     for backend in backends:
         backend.set_health(delay=30)
     config = lab.config(backends)
