@@ -156,7 +156,7 @@ static bool adopt_xdp(struct bpf *bpf, int ifindex, enum config_xdp_mode mode, c
 		      enum bpf_xdp_used *ret_used)
 {
 	struct bpf_link_info info;
-	struct xdp_state state;
+	struct xdp_state state = { 0 };
 	bool adopted = false;
 	int fd = bpf_obj_get(pin);
 
@@ -181,7 +181,7 @@ int bpf_attach_xdp(struct bpf *bpf, const char *interface, enum config_xdp_mode 
 		   enum bpf_xdp_used *ret_used, char *why, size_t why_size)
 {
 	unsigned ifindex = if_nametoindex(interface);
-	struct xdp_state state;
+	struct xdp_state state = { 0 };
 	int err, native_err = 0;
 	char *pin;
 
