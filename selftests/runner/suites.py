@@ -10,7 +10,8 @@ from . import cmocka, process
 
 SANITIZERS = "address,undefined"
 SANITIZER_ENV = {
-    "ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1",
+    "ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1:"
+                    "strict_string_checks=1:color=never",
     "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
     "LSAN_OPTIONS": "report_objects=1",
 }

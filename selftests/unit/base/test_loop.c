@@ -180,6 +180,7 @@ static void test_endless_delays_do_not_wrap(void **state)
 	while (!soon.runs)
 		assert_int_equal(loop_turn(&loop), 0);
 	assert_int_equal(tick.runs, 0);
+	loop_timer_cancel(&loop, &tick.timer);
 }
 
 static void test_no_memory_for_a_timer_leaves_it_unset(void **state)
@@ -201,6 +202,9 @@ static void test_no_memory_for_a_timer_leaves_it_unset(void **state)
 	loop_timer_cancel(&loop, &last->timer);
 	assert_int_equal(loop_timer_set(&loop, &last->timer, NS_PER_MS), 0);
 	assert_ptr_equal(loop.heap[0], &last->timer);
+	for (i = 0; i < 65; i++)
+		loop_timer_cancel(&loop, &many[i].timer);
+	assert_int_equal(loop.heap_len, 0);
 }
 
 /* Descriptors */
