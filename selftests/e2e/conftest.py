@@ -65,7 +65,8 @@ def mode(request, lab):
 @pytest.fixture(scope="session")
 def client(lab):
     """The agent in the client's host."""
-    return lab.agent(lab.world.client, "client")
+    lab.client = lab.agent(lab.world.client, "client")
+    return lab.client
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +90,9 @@ class Daemons:
         return sluice.start(healthy) if start else sluice
 
     def stop(self):
+        if self.lab.client:
+            from peers import calls  # generated code: there only after pytest_configure
+            self.lab.client.run(calls.close_all)
         try:
             for sluice in self.started:
                 sluice.stop()

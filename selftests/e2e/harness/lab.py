@@ -81,6 +81,7 @@ class Lab:
         self.sanitized = "san-" in os.path.basename(self.build)
         self.generated = generated
         self._agents = []
+        self.client = None  # the agent of conftest's client fixture
         self.kernel_refused = ""
         worlds.clear_leftovers()
         why_not = worlds.namespaces_refused()
