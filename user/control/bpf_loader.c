@@ -90,19 +90,24 @@ static bool has_capability(cap_t caps, cap_value_t value)
 static int probe_rights(char *why, size_t why_size)
 {
 	cap_t caps = cap_get_proc();
-	const char *missing = NULL;
+	bool all, net_admin;
+	char missing[64];
 
 	if (!caps)
 		return -errno;
-	if (!has_capability(caps, CAP_NET_ADMIN))
-		missing = "CAP_NET_ADMIN";
-	if (!has_capability(caps, CAP_BPF) && !has_capability(caps, CAP_SYS_ADMIN))
-		missing = missing ? "CAP_BPF and CAP_NET_ADMIN" : "CAP_BPF";
+	/* CAP_PERFMON: else the verifier takes the programs for a stranger's, refuses some of what
+	 * they do and slows the rest down. */
+	all = has_capability(caps, CAP_SYS_ADMIN);
+	net_admin = has_capability(caps, CAP_NET_ADMIN);
+	snprintf(missing, sizeof(missing), "%s%s%s",
+		 all || has_capability(caps, CAP_BPF) ? "" : " CAP_BPF",
+		 all || has_capability(caps, CAP_PERFMON) ? "" : " CAP_PERFMON",
+		 net_admin ? "" : " CAP_NET_ADMIN");
 	cap_free(caps);
-	if (!missing)
+	if (!missing[0])
 		return 0;
 	bpf_loader_why(why, why_size,
-		       "loading BPF needs %s: run sluiced as root, give it the capability, or set "
+		       "loading BPF needs%s: run sluiced as root, grant what is missing, or set "
 		       "kernel.mode: off", missing);
 	return -EPERM;
 }

@@ -2,8 +2,8 @@
 /*
  * bpf_loader.h - the kernel side as the supervisor sees it: the two BPF programs (XDP gate,
  * sk_lookup pick), their maps and pins. Called by the supervisor only, from one thread; it needs
- * CAP_BPF and CAP_NET_ADMIN. Nothing of libbpf shows here. It never logs: what went wrong, and
- * what would mend it, goes into `why` as one line.
+ * CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN. Nothing of libbpf shows here. It never logs: what went
+ * wrong, and what would mend it, goes into `why` as one line.
  *
  * The order at a start: bpf_open, bpf_state_fds, bpf_acl_replace, bpf_listener_set and
  * bpf_socket_set for each listener, then bpf_attach_sk_lookup and bpf_attach_xdp. Programs of an
@@ -39,7 +39,7 @@ struct bpf_options {
  * cannot write into them. Nothing is attached yet.
  *
  * 0 with *ret_bpf, or with *ret_bpf untouched, nothing left behind and why filled:
- * -EPERM     rights are missing (CAP_BPF, CAP_NET_ADMIN, or the bpf call is blocked)
+ * -EPERM     rights are missing (which, says why), or the bpf call is blocked
  * -ENOSYS    the kernel has no BPF, or lacks something that the programs need
  * -ENOTSUP   pin_path is not on a bpffs, and none could be mounted
  * -EBUSY     a running sluiced holds pin_path

@@ -16,8 +16,9 @@
 #include "base/log.h"
 #include "control/rights.h"
 
-/* libcap before 2.44 does not know it. */
+/* libcap before 2.44 does not know them. */
 #ifndef CAP_BPF
+#define CAP_PERFMON 38
 #define CAP_BPF 39
 #endif
 
@@ -35,7 +36,9 @@ static bool has(cap_value_t cap)
 
 void rights_probe(struct rights *rights)
 {
-	rights->bpf = (has(CAP_BPF) || has(CAP_SYS_ADMIN)) && has(CAP_NET_ADMIN);
+	/* CAP_PERFMON: the verifier then trusts the programs as it does root's. */
+	rights->bpf = has(CAP_NET_ADMIN) &&
+		      (has(CAP_SYS_ADMIN) || (has(CAP_BPF) && has(CAP_PERFMON)));
 	rights->set_identity = has(CAP_SETUID) && has(CAP_SETGID);
 	rights->low_ports = has(CAP_NET_BIND_SERVICE);
 	rights->resources = has(CAP_SYS_RESOURCE);
@@ -45,8 +48,9 @@ const char *rights_bpf_fix(const struct rights *rights)
 {
 	if (rights->bpf)
 		return NULL;
-	return "XDP and sk_lookup need CAP_BPF and CAP_NET_ADMIN: run as root or grant both "
-	       "(systemd: AmbientCapabilities=, a container: --cap-add=BPF --cap-add=NET_ADMIN)";
+	return "XDP and sk_lookup need CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN: run as root or grant "
+	       "them (systemd: AmbientCapabilities=, a container: --cap-add=BPF --cap-add=PERFMON "
+	       "--cap-add=NET_ADMIN)";
 }
 
 static unsigned first_open_port(void)

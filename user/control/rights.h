@@ -13,7 +13,7 @@
 #include "config/config.h"
 
 struct rights {
-	bool bpf;	   /* CAP_BPF and CAP_NET_ADMIN: XDP and sk_lookup */
+	bool bpf;	   /* CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN: XDP and sk_lookup */
 	bool set_identity; /* CAP_SETUID and CAP_SETGID: children of another user */
 	bool low_ports;	   /* CAP_NET_BIND_SERVICE: ports that are not open to everybody */
 	bool resources;	   /* CAP_SYS_RESOURCE: limits above the hard ones */
