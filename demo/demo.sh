@@ -117,11 +117,10 @@ finish() {
 	trap '' INT TERM HUP
 	trap - EXIT
 	# Clients that still run in the background, without the shell's word on how they ended.
-	{
-		# shellcheck disable=SC2046 # one word a pid
-		kill $(jobs -p | grep -vx "${SLUICED:-}")
-		wait $(jobs -p | grep -vx "${SLUICED:-}")
-	} 2>/dev/null
+	local pid
+	for pid in $(jobs -p | grep -vx "${SLUICED:-}"); do
+		kill "$pid" && wait "$pid"
+	done 2>/dev/null
 	[[ $HOLD == 1 ]] && printf '\n%sremoving the world%s\n' "$DIM" "$PLAIN"
 	if ((${#FAILED[@]})); then
 		cp "$WORLD_RUN/sluiced.log" "$WORLD_BUILD/" 2>/dev/null &&
