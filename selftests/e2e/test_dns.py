@@ -126,6 +126,7 @@ def test_a_name_that_never_resolved_comes_in_when_it_does(lab, dns, client, targ
     dns.run(dns_server.answer, {})
     sluice = daemon(named(lab), healthy=False)
     assert addresses(sluice) == []
+    wait_for(sluice.workers, 10, "a worker is live")
     outcome = client.run(calls.unary, target)
     assert outcome.code == 14 and "echo" in outcome.details
     dns.run(dns_server.answer, {NAME: [backends[0].host.address]})

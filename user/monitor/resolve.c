@@ -146,10 +146,15 @@ static int channel_open(struct resolver *resolver)
 		.sock_state_cb = on_socket_state,
 		.sock_state_cb_data = resolver,
 	};
-	int status = ares_init_options(&resolver->channel, &options,
-				       ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS |
-					       ARES_OPT_SOCK_STATE_CB);
+	int mask = ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS | ARES_OPT_SOCK_STATE_CB;
+	int status;
 
+#ifdef ARES_OPT_QUERY_CACHE
+	/* Newer versions answer from a cache unless told; when to ask is decided here. */
+	mask |= ARES_OPT_QUERY_CACHE;
+	options.qcache_max_ttl = 0;
+#endif
+	status = ares_init_options(&resolver->channel, &options, mask);
 	if (status == ARES_SUCCESS)
 		return 0;
 	resolver->channel = NULL;
