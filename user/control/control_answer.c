@@ -11,6 +11,7 @@
 #include "control/control_answer.h"
 #include "control/supervisor.h"
 #include "shared/health_text.h"
+#include "shared/health_text.h"
 #include "sluice/control.h"
 
 static const char *const phase_names[] = {
@@ -32,11 +33,6 @@ static const char *const all_down_names[] = {
 	[SLUICE_ALL_DOWN_ACCEPT] = "accept",
 	[SLUICE_ALL_DOWN_RESET] = "reset",
 	[SLUICE_ALL_DOWN_DROP] = "drop",
-};
-static const char *const health_names[] = {
-	[SLUICE_HEALTH_UNKNOWN] = "unknown",
-	[SLUICE_HEALTH_UP] = "up",
-	[SLUICE_HEALTH_DOWN] = "down",
 };
 static const char *const reason_names[] = {
 	[SLUICE_REASON_NONE] = "",
@@ -240,11 +236,14 @@ static json_t *backend_row(const struct supervisor *supervisor, const struct con
 				   "generation", (int)endpoint->generation, "weight",
 				   (int)endpoint->weight);
 
-	put(object, "health", json_string(NAME_OF(health_names, health)));
+	put(object, "health", json_string(health_state_name(health)));
 	put(object, "health_seconds",
 	    json_real(seconds_since(supervisor, state_load64(&row->health_changed_ns))));
 	put(object, "last_failure", json_string(NAME_OF(reason_names, row->health_reason)));
 	put(object, "last_failure_detail", json_integer(num(row->health_detail)));
+	put(object, "last_failure_text",
+	    json_string(health_reason_text(row->health_reason, row->health_detail,
+					   group->health_check.codes, why, sizeof(why))));
 	put(object, "last_failure_text",
 	    json_string(health_reason_text(row->health_reason, row->health_detail,
 					   group->health_check.codes, reason, sizeof(reason))));

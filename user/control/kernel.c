@@ -133,6 +133,15 @@ int kernel_guard(struct kernel *kernel, const struct config *config, uint32_t sl
 	return ret ? ret : set_acl(kernel, config);
 }
 
+/* What was last reported of this interface. */
+static bool attached_before(const struct kernel *kernel, const struct kernel_interface *report)
+{
+	for (size_t i = 0; i < kernel->n_interfaces; i++)
+		if (!strcmp(kernel->interfaces[i].name, report->name))
+			return kernel->interfaces[i].used == report->used;
+	return false;
+}
+
 static int attach_one(struct kernel *kernel, const struct config_interface *interface,
 		      struct kernel_interface *report)
 {
@@ -147,8 +156,10 @@ static int attach_one(struct kernel *kernel, const struct config_interface *inte
 		       F_ERR(ret));
 		return kernel->required ? ret : 0;
 	}
-	log_info("XDP attached", F_STR("interface", interface->name),
-		 F_STR("mode", bpf_xdp_used_name(report->used)), F_STR("note", report->why));
+	if (!attached_before(kernel, report))
+		log_info("XDP attached", F_STR("interface", interface->name),
+			 F_STR("mode", bpf_xdp_used_name(report->used)),
+			 F_STR("note", report->why));
 	return 0;
 }
 

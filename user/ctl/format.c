@@ -4,7 +4,6 @@
  */
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "ctl/format.h"
 
@@ -51,24 +50,5 @@ const char *format_seconds(double seconds, char *text, size_t size)
 		snprintf(text, size, "%" PRIu64 "h%02" PRIu64 "m", s / 3600, s / 60 % 60);
 	else
 		snprintf(text, size, "%" PRIu64 "d%02" PRIu64 "h", s / 86400, s / 3600 % 24);
-	return text;
-}
-
-const char *format_failure(const char *reason, uint64_t detail, char *text, size_t size)
-{
-	if (!strcmp(reason, "connect"))
-		snprintf(text, size, "connect: %s", strerror((int)detail));
-	else if (!strcmp(reason, "timeout"))
-		snprintf(text, size, "timeout after %" PRIu64 "ms", detail);
-	else if (!strcmp(reason, "reset"))
-		snprintf(text, size, "reset, HTTP/2 error %" PRIu64, detail);
-	else if (!strcmp(reason, "grpc-status"))
-		snprintf(text, size, "grpc-status %" PRIu64, detail);
-	else if (!strcmp(reason, "http-status"))
-		snprintf(text, size, "HTTP status %" PRIu64, detail);
-	else if (!strcmp(reason, "not serving"))
-		snprintf(text, size, "not serving (%" PRIu64 ")", detail);
-	else
-		snprintf(text, size, "%s", reason);
 	return text;
 }

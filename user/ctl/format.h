@@ -16,8 +16,5 @@ const char *format_count(uint64_t count, char *text, size_t size);
 const char *format_bytes(uint64_t bytes, char *text, size_t size);
 /* "0.4s", "12s", "3m05s", "2h10m", "5d03h" */
 const char *format_seconds(double seconds, char *text, size_t size);
-/* "connect: Connection refused", "grpc-status 14", "timeout after 5000ms" from the reason's name and
- * detail; "" for none. */
-const char *format_failure(const char *reason, uint64_t detail, char *text, size_t size);
 
 #endif

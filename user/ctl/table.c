@@ -37,13 +37,6 @@ static const char *cell(const json_t *row, const struct table_column *column, ch
 		return format_bytes(number(value), text, size);
 	case TABLE_SECONDS:
 		return format_seconds(json_number_value(value), text, size);
-	case TABLE_FAILURE:
-		string = json_string_value(value);
-		if (!string || !*string)
-			return "-";
-		return format_failure(string,
-				      number(json_object_get(row, "last_failure_detail")), text,
-				      size);
 	case TABLE_TEXT:
 		break;
 	}
@@ -75,7 +68,7 @@ int table_print(const json_t *rows, const struct table_column *columns)
 	if (!isatty(STDOUT_FILENO))
 		scols_table_set_termforce(table, SCOLS_TERMFORCE_NEVER);
 	for (size_t i = 0; columns[i].heading; i++) {
-		bool right = columns[i].kind != TABLE_TEXT && columns[i].kind != TABLE_FAILURE;
+		bool right = columns[i].kind != TABLE_TEXT;
 
 		if (!scols_table_new_column(table, columns[i].heading, 0,
 					    right ? SCOLS_FL_RIGHT : 0))

@@ -10,11 +10,10 @@
 
 enum table_kind {
 	TABLE_TEXT,
-	TABLE_NUMBER,  /* right-aligned, in groups of three */
-	TABLE_ID,      /* right-aligned, plain */
+	TABLE_NUMBER, /* right-aligned, in groups of three */
+	TABLE_ID,     /* right-aligned, plain */
 	TABLE_BYTES,
 	TABLE_SECONDS,
-	TABLE_FAILURE, /* last_failure and last_failure_detail */
 };
 
 struct table_column {
