@@ -243,9 +243,6 @@ static json_t *backend_row(const struct supervisor *supervisor, const struct con
 	put(object, "last_failure_detail", json_integer(num(row->health_detail)));
 	put(object, "last_failure_text",
 	    json_string(health_reason_text(row->health_reason, row->health_detail,
-					   group->health_check.codes, why, sizeof(why))));
-	put(object, "last_failure_text",
-	    json_string(health_reason_text(row->health_reason, row->health_detail,
 					   group->health_check.codes, reason, sizeof(reason))));
 	put(object, "active_rpcs", json_integer(num(state_load32(&row->active_rpcs))));
 	put(object, "connections", json_integer(num(state_load32(&row->connections))));
