@@ -11,7 +11,6 @@
 #include "control/control_answer.h"
 #include "control/supervisor.h"
 #include "shared/health_text.h"
-#include "shared/health_text.h"
 #include "sluice/control.h"
 
 static const char *const phase_names[] = {
