@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fuzz_config.c - libFuzzer against the config's two ways in. The first byte chooses: text (parse,
+ * schema, checks, and a round trip of what is accepted) or the wire form. Built by `make fuzz`.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/load.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void fuzz_round_trip(const struct config *config)
+{
+	uint8_t *bytes, *again;
+	size_t len, len_again;
+	struct config *copy;
+
+	if (config_encode(config, &bytes, &len))
+		abort();
+	copy = config_decode(bytes, len);
+	if (!copy || config_encode(copy, &again, &len_again))
+		abort();
+	if (len != len_again || memcmp(bytes, again, len))
+		abort();
+	config_unref(copy);
+	free(again);
+	free(bytes);
+}
+
+static void fuzz_text(const uint8_t *text, size_t size)
+{
+	struct config_report report = { 0 };
+	struct reporter reporter = { 0 };
+	struct tree tree = { 0 };
+	struct config *config = load_text(text, size, &tree, &reporter);
+	bool good = config && !reporter.errors && !reporter.no_memory;
+
+	tree_done(&tree);
+	report_flush(&reporter, "fuzz", &report);
+	if (good == (report.errors > 0))
+		abort();
+	if (report.text && strlen(report.text) != report.len)
+		abort();
+	if (good)
+		fuzz_round_trip(config);
+	config_unref(config);
+	config_report_done(&report);
+}
+
+static void fuzz_wire(const uint8_t *bytes, size_t size)
+{
+	struct config *config = config_decode(bytes, size);
+
+	if (config)
+		fuzz_round_trip(config);
+	config_unref(config);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	if (!size)
+		return 0;
+	if (data[0] == 'w')
+		fuzz_wire(data + 1, size - 1);
+	else
+		fuzz_text(data + 1, size - 1);
+	return 0;
+}
