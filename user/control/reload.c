@@ -187,7 +187,8 @@ static void refuse_report(struct supervisor *supervisor, struct config_report *r
 		return;
 	}
 	log_report(LOG_ERROR, report->text);
-	snprintf(reason, sizeof(reason), "%u errors in the file", report->errors);
+	snprintf(reason, sizeof(reason), "%u error%s in the file", report->errors,
+		 report->errors == 1 ? "" : "s");
 	log_error("reload refused, the running config stays", F_STR("reason", reason));
 	report->text[strlen(report->text) - 1] = '\0'; /* its last newline */
 	finish(supervisor, false, report->text);

@@ -41,7 +41,6 @@ void rights_probe(struct rights *rights)
 		      (has(CAP_SYS_ADMIN) || (has(CAP_BPF) && has(CAP_PERFMON)));
 	rights->set_identity = has(CAP_SETUID) && has(CAP_SETGID);
 	rights->low_ports = has(CAP_NET_BIND_SERVICE);
-	rights->resources = has(CAP_SYS_RESOURCE);
 }
 
 const char *rights_bpf_fix(const struct rights *rights)

@@ -16,7 +16,6 @@ struct rights {
 	bool bpf;	   /* CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN: XDP and sk_lookup */
 	bool set_identity; /* CAP_SETUID and CAP_SETGID: children of another user */
 	bool low_ports;	   /* CAP_NET_BIND_SERVICE: ports that are not open to everybody */
-	bool resources;	   /* CAP_SYS_RESOURCE: limits above the hard ones */
 };
 
 void rights_probe(struct rights *rights);
