@@ -47,7 +47,7 @@ def new_channel(target):
     options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1),
                ("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0),
                ("grpc.initial_reconnect_backoff_ms", 100),
-               ("grpc.min_reconnect_backoff_ms", 100),
+               ("grpc.min_reconnect_backoff_ms", 5000),  # also how long a connect may take
                ("grpc.max_reconnect_backoff_ms", 200), *target.options]
     if target.roots is None:
         return grpc.insecure_channel(target.address, options)
