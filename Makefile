@@ -210,22 +210,25 @@ SHAREDIR := $(PREFIX)/share
 
 .PHONY: install
 install: all man ## install under $(DESTDIR)$(PREFIX)
-	install -D -m 755 $(OUT)/sluiced $(DESTDIR)$(SBINDIR)/sluiced
-	install -D -m 755 $(OUT)/sluicectl $(DESTDIR)$(BINDIR)/sluicectl
-	install -d $(DESTDIR)$(LIBDIR)/sluice/bpf $(DESTDIR)$(SHAREDIR)/doc/sluice/examples
-	install -m 644 $(BPF_OBJS) $(DESTDIR)$(LIBDIR)/sluice/bpf
-	install -m 644 LICENSE README.md $(wildcard docs/*.md) $(DESTDIR)$(SHAREDIR)/doc/sluice
-	for f in $(wildcard examples/*.yaml); do \
+	$(Q)install -D -m 755 $(OUT)/sluiced $(DESTDIR)$(SBINDIR)/sluiced
+	$(Q)install -D -m 755 $(OUT)/sluicectl $(DESTDIR)$(BINDIR)/sluicectl
+	$(Q)install -d $(DESTDIR)$(LIBDIR)/sluice/bpf $(DESTDIR)$(SHAREDIR)/doc/sluice/examples
+	$(Q)install -m 644 $(BPF_OBJS) $(DESTDIR)$(LIBDIR)/sluice/bpf
+	$(Q)install -m 644 LICENSE README.md $(wildcard docs/*.md) $(DESTDIR)$(SHAREDIR)/doc/sluice
+	$(Q)for f in $(wildcard examples/*.yaml); do \
 		install -m 644 $$f $(DESTDIR)$(SHAREDIR)/doc/sluice/examples; done
-	for f in $(MAN_PAGES); do \
+	$(Q)for f in $(MAN_PAGES); do \
 		install -D -m 644 $$f $(DESTDIR)$(SHAREDIR)/man/man$${f##*.}/$${f##*/}; done
-	for f in $(wildcard packaging/*.sysusers); do \
+	$(Q)for f in $(wildcard packaging/*.sysusers); do \
 		n=$${f##*/}; install -D -m 644 $$f \
 			$(DESTDIR)$(LIBDIR)/sysusers.d/$${n%.sysusers}.conf; done
-	for f in $(wildcard packaging/*.service); do \
+	$(Q)for f in $(wildcard packaging/*.service); do \
 		install -d $(DESTDIR)$(LIBDIR)/systemd/system; \
 		sed 's|@SBINDIR@|$(SBINDIR)|g; s|@BINDIR@|$(BINDIR)|g' $$f \
 			> $(DESTDIR)$(LIBDIR)/systemd/system/$${f##*/}; done
+	$(Q)for f in $(wildcard packaging/*.sysusers); do \
+		name=$${f##*/}; \
+		install -D -m 644 $$f $(DESTDIR)$(LIBDIR)/sysusers.d/$${name%.sysusers}.conf; done
 
 .PHONY: help
 help: ## this list
