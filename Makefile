@@ -127,6 +127,10 @@ $(OUT)/bpftest/%: selftests/bpf/%.c $(OUT)/libsluice.a $(BPF_SKELS)
 	$(Q)$(CC) $(BASE_CFLAGS) $(CFLAGS) -Iselftests/bpf -MMD -MP -MF $@.d $< $(OUT)/libsluice.a \
 		$(BASE_LDFLAGS) $(LDFLAGS) -lcmocka $(LIBS) -o $@
 
+$(OUT)/bench/xdp_ns: bench/xdp_ns.c $(BPF_SKELS)
+	@mkdir -p $(@D)
+	$(CC) $(BASE_CFLAGS) $(CFLAGS) -MMD -MP -MF $@.d $< $(BASE_LDFLAGS) $(LDFLAGS) -lbpf -o $@
+
 # Targets that run something.
 RUN := $(PYTHON) selftests/run.py --build $(BUILD)
 
@@ -163,7 +167,7 @@ demo-shell: ## a second shell in the running demo's world (root)
 .PHONY: bench
 bench: ## deps, build, then sluice against nghttpx, HAProxy and nginx (root)
 	@tools/deps.sh runtime build demo test bench
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory all $(OUT)/bench/xdp_ns
 	@SLUICE_BUILD=$(abspath $(BUILD)) bench/run.sh
 
 # Each selftests/fuzz/fuzz_*.c against the library, all built by clang with libFuzzer.

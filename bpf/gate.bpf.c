@@ -9,6 +9,7 @@
 #include "limit.h"
 #include "maps.h"
 #include "parse.h"
+#include "ports.h"
 #include "reset.h"
 
 char _license[] SEC("license") = "GPL";
@@ -146,7 +147,7 @@ int gate(struct xdp_md *ctx)
 		return conclude(ctx, found,
 				found == VERDICT_DROP_MALFORMED ? XDP_DROP : XDP_PASS);
 	__builtin_memcpy(packet.destination, packet.key.address, sizeof(packet.destination));
-	listener = listener_find(&packet.key);
+	listener = ports_find(&packet.key);
 	if (!listener)
 		return conclude(ctx, VERDICT_PASS_NOT_OURS, XDP_PASS);
 	id = listener->id;

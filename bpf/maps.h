@@ -125,22 +125,16 @@ struct {
 	__type(value, struct sluice_meta);
 } meta SEC(".maps");
 
-/* The listener that takes this destination: its own address first, then any address of the
- * family. Changes key. */
-static __always_inline struct sluice_listener *listener_find(struct sluice_listener_key *key)
+/* Makes key that of any address of its family: ::ffff:a.b.c.d becomes ::ffff:0.0.0.0, all else
+ * ::. */
+static __always_inline void listener_key_any(struct sluice_listener_key *key)
 {
-	struct sluice_listener *listener = bpf_map_lookup_elem(&listeners, key);
-
-	if (listener)
-		return listener;
-	/* ::ffff:a.b.c.d becomes ::ffff:0.0.0.0, all else ::. */
 	if (key->address[0] || key->address[1] || key->address[2] != bpf_htonl(0xffff)) {
 		key->address[0] = 0;
 		key->address[1] = 0;
 		key->address[2] = 0;
 	}
 	key->address[3] = 0;
-	return bpf_map_lookup_elem(&listeners, key);
 }
 
 #endif

@@ -52,7 +52,7 @@ struct parse_ip6_fragment {
 
 /* Numbers only, no pointers: so it can be handed to functions that are verified by themselves. */
 struct packet {
-	struct sluice_listener_key key; /* the destination; listener_find may make it "any" */
+	struct sluice_listener_key key; /* the destination; ports_find may make it "any" */
 	__u32 source[4];		/* addresses as in the maps: IPv4 is mapped */
 	__u32 destination[4];
 	__be16 source_port;

@@ -129,7 +129,11 @@ int pick(struct bpf_sk_lookup *ctx)
 		key.address[2] = ctx->local_ip6[2];
 		key.address[3] = ctx->local_ip6[3];
 	}
-	listener = listener_find(&key);
+	listener = bpf_map_lookup_elem(&listeners, &key);
+	if (!listener) {
+		listener_key_any(&key);
+		listener = bpf_map_lookup_elem(&listeners, &key);
+	}
 	if (!listener)
 		return SK_PASS;
 	id = listener->id;

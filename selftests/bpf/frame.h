@@ -8,6 +8,7 @@
 #define SLUICE_SELFTESTS_FRAME_H
 
 #include <arpa/inet.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 

@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/capability.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
@@ -353,6 +354,27 @@ static int load(struct bpf *bpf, struct gate_bpf *gate, struct pick_bpf *pick)
 	return bpf->gate_fd < 0 || bpf->pick_fd < 0 ? -errno : 0;
 }
 
+/* Maps the gate's global data; so far no port has a listener. */
+static int map_ports(struct bpf *bpf, const struct gate_bpf *gate)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	struct gate_bpf__bss *data;
+
+	bpf->gate_data_bytes = (sizeof(*data) + page - 1) / page * page;
+	bpf->gate_data = mmap(NULL, bpf->gate_data_bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
+			      bpf_map__fd(gate->maps.bss), 0);
+	if (bpf->gate_data == MAP_FAILED) {
+		bpf->gate_data = NULL;
+		return -errno;
+	}
+	data = bpf->gate_data;
+	memset(data->ports_without_address, 0xff, sizeof(data->ports_without_address));
+	memset(data->ports_without_any, 0xff, sizeof(data->ports_without_any));
+	bpf->ports_without_address = (uint64_t *)data->ports_without_address;
+	bpf->ports_without_any = (uint64_t *)data->ports_without_any;
+	return 0;
+}
+
 static int fill_meta(struct bpf *bpf)
 {
 	struct sluice_meta meta = {
@@ -389,7 +411,9 @@ static int open_all(struct bpf *bpf, bool replace_maps, char *why, size_t why_si
 		err = explain_load(err, why, why_size);
 		goto out;
 	}
-	err = fill_meta(bpf);
+	err = map_ports(bpf, gate);
+	if (!err)
+		err = fill_meta(bpf);
 	if (err)
 		goto out;
 	if (replace)
@@ -476,6 +500,8 @@ void bpf_forget(struct bpf *bpf)
 		if (bpf->maps[i] >= 0)
 			close(bpf->maps[i]);
 	}
+	if (bpf->gate_data)
+		munmap(bpf->gate_data, bpf->gate_data_bytes);
 	if (bpf->gate_fd >= 0)
 		close(bpf->gate_fd);
 	if (bpf->pick_fd >= 0)

@@ -37,6 +37,10 @@ struct bpf {
 	int lock_fd;	/* pin_path's directory, flocked */
 	int maps[MAPS]; /* -1 where not open */
 	int gate_fd, pick_fd;
+	/* The gate's own data, mapped: bpf/ports.h. */
+	void *gate_data;
+	size_t gate_data_bytes;
+	uint64_t *ports_without_address, *ports_without_any;
 };
 
 /* "<pin_path>/<a><b>" in a malloced string, or NULL. */

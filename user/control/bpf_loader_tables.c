@@ -42,23 +42,65 @@ static bool listener_v4_key(struct sluice_listener_key *key, const struct addr *
 	return true;
 }
 
+static bool key_is_any(const struct sluice_listener_key *key)
+{
+	return !key->address[0] && !key->address[1] && !key->address[3] &&
+	       (!key->address[2] || key->address[2] == htonl(0xffff));
+}
+
+/* The gate's hint of a port must be cleared before an entry is made, and may be set when the last
+ * of its kind is gone. */
+static uint64_t *port_hint(struct bpf *bpf, const struct sluice_listener_key *key, uint64_t *bit)
+{
+	uint32_t port = ntohs(key->port);
+
+	*bit = 1ull << (port % 64);
+	return (key_is_any(key) ? bpf->ports_without_any : bpf->ports_without_address) + port / 64;
+}
+
+static int entry_set(struct bpf *bpf, const struct sluice_listener_key *key,
+		     const struct sluice_listener *listener)
+{
+	uint64_t bit, *hint = port_hint(bpf, key, &bit);
+
+	__atomic_and_fetch(hint, ~bit, __ATOMIC_SEQ_CST);
+	return map_set(bpf->maps[MAP_listeners], key, listener);
+}
+
+static int entry_del(struct bpf *bpf, const struct sluice_listener_key *key)
+{
+	struct sluice_listener_key other;
+	int fd = bpf->maps[MAP_listeners], err = map_del(fd, key);
+	uint64_t bit, *hint = port_hint(bpf, key, &bit);
+
+	if (err)
+		return err;
+	for (void *at = NULL; !bpf_map_get_next_key(fd, at, &other); at = &other) {
+		if (other.port == key->port && key_is_any(&other) == key_is_any(key))
+			return 0;
+	}
+	__atomic_or_fetch(hint, bit, __ATOMIC_SEQ_CST);
+	return 0;
+}
+
 int bpf_listener_set(struct bpf *bpf, const struct addr *address,
 		     const struct sluice_listener *listener)
 {
-	int fd = bpf->maps[MAP_listeners], err;
 	struct sluice_listener_key key;
 	struct sluice_listener other;
+	int err;
 
 	if (listener->id >= SLUICE_MAX_LISTENERS || listener->slots > SLUICE_MAX_WORKERS)
 		return -EINVAL;
 	if (listener_v4_key(&key, address) &&
-	    (bpf_map_lookup_elem(fd, &key, &other) || other.id == listener->id)) {
-		err = map_set(fd, &key, listener);
+	    (bpf_map_lookup_elem(bpf->maps[MAP_listeners], &key, &other) ||
+	     other.id == listener->id)) {
+		err = entry_set(bpf, &key, listener);
 		if (err)
 			return err;
 	}
 	listener_key(&key, address);
-	return map_set(fd, &key, listener);
+	return entry_set(bpf, &key, listener);
 }
 
 int bpf_listener_del(struct bpf *bpf, const struct addr *address)
@@ -71,12 +113,12 @@ int bpf_listener_del(struct bpf *bpf, const struct addr *address)
 	listener_key(&key, address);
 	if (bpf_map_lookup_elem(fd, &key, &listener))
 		return errno == ENOENT ? 0 : -errno;
-	err = map_del(fd, &key);
+	err = entry_del(bpf, &key);
 	if (err)
 		return err;
 	if (listener_v4_key(&key, address) && !bpf_map_lookup_elem(fd, &key, &other) &&
 	    other.id == listener.id)
-		err = map_del(fd, &key);
+		err = entry_del(bpf, &key);
 	for (uint32_t slot = 0; slot < SLUICE_MAX_WORKERS; slot++)
 		bpf_socket_del(bpf, listener.id, slot);
 	/* The next listener with this id counts from 0. */
