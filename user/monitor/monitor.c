@@ -20,6 +20,7 @@
 #include "config/config.h"
 #include "monitor/health.h"
 #include "monitor/resolve.h"
+#include "proxy/h2.h"
 #include "shared/channel.h"
 #include "shared/state.h"
 
