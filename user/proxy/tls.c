@@ -53,7 +53,8 @@ static int keep_waiting(struct tls *tls, const uint8_t *bytes, size_t size)
 
 	if (!grown)
 		return -ENOMEM;
-	memcpy(grown, tls->waiting + tls->waiting_at, have);
+	if (have)
+		memcpy(grown, tls->waiting + tls->waiting_at, have);
 	memcpy(grown + have, bytes, size);
 	free(tls->waiting);
 	tls->waiting = grown;
@@ -247,14 +248,19 @@ static int use_certificate(SSL_CTX *ctx, const struct config_certificate *certif
 	BIO *chain = BIO_new_mem_buf(certificate->chain_pem, (int)certificate->chain_len);
 	BIO *key_bio = BIO_new_mem_buf(certificate->key_pem, (int)certificate->key_len);
 	X509 *leaf = chain ? PEM_read_bio_X509_AUX(chain, NULL, NULL, NULL) : NULL, *ca;
-	EVP_PKEY *key = key_bio ? PEM_read_bio_PrivateKey(key_bio, NULL, NULL, NULL) : NULL;
+	/* An encrypted key fails, instead of asking on a terminal. */
+	char passphrase[] = "";
+	EVP_PKEY *key = NULL;
 	int err = -EINVAL;
 
+	if (key_bio)
+		key = PEM_read_bio_PrivateKey(key_bio, NULL, NULL, passphrase);
 	if (!leaf || SSL_CTX_use_certificate(ctx, leaf) != 1) {
 		why_openssl(why, why_size, "certificate");
 		goto out;
 	}
-	if (!key || SSL_CTX_use_PrivateKey(ctx, key) != 1) {
+	/* The check is for a key of another type, which would only be put beside the certificate. */
+	if (!key || SSL_CTX_use_PrivateKey(ctx, key) != 1 || SSL_CTX_check_private_key(ctx) != 1) {
 		why_openssl(why, why_size, "key");
 		goto out;
 	}
