@@ -192,8 +192,7 @@ static void forget(void *ctx)
 	state_unmap(&supervisor->state);
 	tickets_done(&supervisor->tickets);
 	log_init("child", supervisor->current.config->log_level,
-		 supervisor->options->log_format_set ? supervisor->options->log_format :
-						       supervisor->current.config->log_format);
+		 supervisor->current.config->log_format);
 }
 
 static void child_start(struct child *child)
@@ -364,15 +363,28 @@ void children_send_listener(struct supervisor *supervisor, uint32_t listener)
 		send_listener(&supervisor->children.workers[slot], listener);
 }
 
-bool children_all_ready(const struct supervisor *supervisor, uint64_t revision)
+static const struct child *first_not_ready(const struct supervisor *supervisor, uint64_t revision)
 {
 	for (uint32_t i = 0; child_at(supervisor, i); i++) {
 		const struct child *child = child_at(supervisor, i);
 
 		if (child->pid && child->channel.fd >= 0 && child->ready != revision)
-			return false;
+			return child;
 	}
-	return true;
+	return NULL;
+}
+
+const char *children_not_ready(const struct supervisor *supervisor, uint64_t revision,
+			       char text[16])
+{
+	const struct child *child = first_not_ready(supervisor, revision);
+
+	return child ? child_name(child, text) : "a child";
+}
+
+bool children_all_ready(const struct supervisor *supervisor, uint64_t revision)
+{
+	return !first_not_ready(supervisor, revision);
 }
 
 static void child_drain(struct child *child, uint32_t grace_ms)

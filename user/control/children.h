@@ -50,6 +50,9 @@ void children_send_tickets(struct supervisor *supervisor);
 /* To every running worker: its socket of this listener. */
 void children_send_listener(struct supervisor *supervisor, uint32_t listener);
 
+/* The name of one that has not ("a child": none such), maybe written into text. */
+const char *children_not_ready(const struct supervisor *supervisor, uint64_t revision,
+			       char text[16]);
 /* True where every running child said READY for this revision. */
 bool children_all_ready(const struct supervisor *supervisor, uint64_t revision);
 

@@ -118,12 +118,14 @@ static int set_acl(struct kernel *kernel, const struct config *config)
 	return ret;
 }
 
-int kernel_guard(struct kernel *kernel, const struct config *config, uint32_t slots)
+int kernel_guard(struct kernel *kernel, const struct config *config, uint32_t slots, bool with_acl)
 {
 	int ret;
 
 	if (!kernel->bpf)
 		return 0;
+	if (!with_acl)
+		return set_listeners(kernel, config, slots);
 	/* Entries before the flag that makes them count; the flag away before the entries. */
 	if (config->kernel.n_allow) {
 		ret = set_acl(kernel, config);

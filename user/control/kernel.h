@@ -45,9 +45,10 @@ void kernel_close(struct kernel *kernel, bool keep);
 /* In a forked child. */
 void kernel_forget(struct kernel *kernel);
 
-/* Before new listeners listen: ACL and every listener's limits, in an order that leaves no packet
- * under no rule. 0 or -errno after logging. */
-int kernel_guard(struct kernel *kernel, const struct config *config, uint32_t slots);
+/* Before new listeners listen: every listener's limits and, where with_acl, the ACL, in an order
+ * that leaves no packet under no rule. 0 or -errno after logging. */
+int kernel_guard(struct kernel *kernel, const struct config *config, uint32_t slots,
+		 bool with_acl);
 /* XDP on the config's interfaces, off all others. 0, or -errno after logging (required only). */
 int kernel_attach_xdp(struct kernel *kernel, const struct config *config);
 /* After they listen: the sockets for sk_lookup, which is attached where it is not yet. 0 or

@@ -51,6 +51,8 @@ static int prepare(struct supervisor *supervisor, struct revision *revision, cha
 	const struct config_listener *failed = NULL;
 	int ret = names_resolve(&supervisor->names, config);
 
+	if (supervisor->options->log_format_set)
+		config->log_format = supervisor->options->log_format;
 	if (ret) {
 		snprintf(reason, size, "%s", strerror(-ret));
 		return ret;
@@ -87,9 +89,11 @@ static int enforce(struct supervisor *supervisor, const struct config *config, c
 		   size_t size)
 {
 	const struct config_listener *failed = NULL;
+	/* New addresses change no rule, and an ACL can be long. */
+	bool with_acl = supervisor->reload.from_file || config == supervisor->current.config;
 
 	publish_config(&supervisor->state, config, loop_now(&supervisor->loop));
-	int ret = kernel_guard(&supervisor->kernel, config, supervisor->slots);
+	int ret = kernel_guard(&supervisor->kernel, config, supervisor->slots, with_acl);
 
 	if (!ret)
 		ret = kernel_attach_xdp(&supervisor->kernel, config);
@@ -204,7 +208,7 @@ static void roll_back(struct supervisor *supervisor, bool enforced)
 	children_send(supervisor, CHANNEL_ABORT, &abort_message, sizeof(abort_message), NULL, 0);
 	if (enforced) {
 		publish_config(&supervisor->state, current, loop_now(&supervisor->loop));
-		kernel_guard(&supervisor->kernel, current, supervisor->slots);
+		kernel_guard(&supervisor->kernel, current, supervisor->slots, true);
 		kernel_attach_xdp(&supervisor->kernel, current);
 	}
 	sockets_keep(&supervisor->sockets, current);
@@ -280,8 +284,12 @@ static void on_timeout(struct loop_timer *timer)
 {
 	struct supervisor *supervisor = container_of(timer, struct supervisor, reload.timer);
 
+	char who[16], text[64];
+
+	snprintf(text, sizeof(text), "%s did not answer in time",
+		 children_not_ready(supervisor, supervisor->reload.candidate.config->revision, who));
 	roll_back(supervisor, false);
-	refuse(supervisor, "a child did not answer in time");
+	refuse(supervisor, text);
 }
 
 static void begin(struct supervisor *supervisor, struct config *config);

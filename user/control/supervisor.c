@@ -23,6 +23,8 @@
 #define DRAIN_SLACK_MS	 2000 /* beyond the grace time, before SIGKILL */
 #define DRAIN_MONITOR_MS 2000
 #define SAMPLE_MS	 1000
+/* timeout(1) and some managers signal the process and then its whole group: that is one order. */
+#define TERM_TWICE_MS	 200
 
 void supervisor_set_log(const struct supervisor *supervisor, const struct config *config)
 {
@@ -137,7 +139,7 @@ static void drain_begin(struct supervisor *supervisor)
 
 static void drain_end(struct supervisor *supervisor)
 {
-	log_warn("grace time is over: killing the children that still run",
+	log_warn("the drain ends here: killing the children that still run",
 		 F_UINT("children", children_running(supervisor)));
 	children_kill(supervisor);
 	if (!children_running(supervisor))
@@ -163,10 +165,14 @@ static void on_timer(struct loop_timer *timer)
 
 static void on_term(struct supervisor *supervisor)
 {
-	if (supervisor->terms++ == 0)
+	uint64_t now_ns = loop_now(&supervisor->loop);
+
+	if (supervisor->phase != PHASE_DRAINING) {
+		supervisor->drained_ns = now_ns;
 		drain_begin(supervisor);
-	else
+	} else if (now_ns - supervisor->drained_ns > TERM_TWICE_MS * NS_PER_MS) {
 		drain_end(supervisor);
+	}
 }
 
 static void on_signal(struct loop_io *io, uint32_t events)

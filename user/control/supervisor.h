@@ -59,8 +59,8 @@ struct supervisor {
 	struct children children;
 	struct totals totals;
 	struct control control;
-	unsigned terms;	 /* SIGTERM and SIGINT so far */
-	bool drain_sent; /* draining: the workers were told */
+	uint64_t drained_ns; /* when draining began */
+	bool drain_sent;     /* ... and the workers were told */
 	int exit_code;
 };
 
