@@ -82,11 +82,12 @@ class Sluice:
     def argv(self, *args):
         return [*self.lab.world.lb.enter(), os.path.join(self.build, "sluiced"), *args]
 
-    def start(self, healthy=True, timeout=20):
+    def start(self, healthy=True, timeout=20, options=()):
         env = dict(os.environ,
                    ASAN_OPTIONS="abort_on_error=0:exitcode=99:detect_leaks=1:fast_unwind_on_malloc=0",
                    UBSAN_OPTIONS="print_stacktrace=1:exitcode=99")
-        self.process = Process(self.argv("--config", self.config_path), self.log_path, env)
+        self.process = Process(self.argv("--config", self.config_path, *options),
+                               self.log_path, env)
 
         def answers():
             if not self.process.running():
