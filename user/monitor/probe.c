@@ -86,7 +86,11 @@ static void probe_submit(struct probe *probe)
 	 * may even call healthy. */
 	grpc_timeout_format(timeout, (probe->deadline_ns > now_ns ? probe->deadline_ns - now_ns : 0) +
 					     SERVER_GRACE_NS);
-#define HEADER(n, v) { .name = (n), .value = (v), .name_len = sizeof(n) - 1, .value_len = (uint32_t)strlen(v) }
+#define HEADER(n, v)                                                                               \
+	{                                                                                          \
+		.name = (n), .value = (v), .name_len = sizeof(n) - 1,                              \
+		.value_len = (uint32_t)strlen(v),                                                  \
+	}
 	const struct h2_header headers[] = {
 		HEADER(":method", "POST"),
 		HEADER(":scheme", "http"),

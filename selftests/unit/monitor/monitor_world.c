@@ -35,7 +35,11 @@ static const struct h2_options server_options = {
 	.open_timeout_ms = 5000,
 };
 
-#define FIELD(n, v) { .name = (n), .value = (v), .name_len = sizeof(n) - 1, .value_len = (uint32_t)strlen(v) }
+#define FIELD(n, v)                                                                                \
+	{                                                                                          \
+		.name = (n), .value = (v), .name_len = sizeof(n) - 1,                              \
+		.value_len = (uint32_t)strlen(v),                                                  \
+	}
 
 static void answer_status(struct h2 *h2, int32_t id, int status)
 {
