@@ -9,9 +9,17 @@ import subprocess
 import time
 
 
+def _ends():
+    """Where output is read, and where it is written; a pipe where there are no terminals."""
+    try:
+        return pty.openpty()
+    except OSError:
+        return os.pipe()
+
+
 def run(command, seconds, on_line=None, env=None):
     """(exit code or -signal, or None where the time ran out; output)"""
-    master, slave = pty.openpty()
+    master, slave = _ends()
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=slave, stderr=slave,
                                env=env, start_new_session=True)
     os.close(slave)
@@ -30,6 +38,8 @@ def run(command, seconds, on_line=None, env=None):
             try:
                 data = os.read(master, 65536)
             except OSError:  # the last writer is gone
+                break
+            if not data:
                 break
             rest += data
             *lines, rest = rest.split(b"\n")
