@@ -20,7 +20,6 @@
 #include "config/config.h"
 #include "monitor/health.h"
 #include "monitor/resolve.h"
-#include "proxy/h2.h"
 #include "shared/channel.h"
 #include "shared/state.h"
 
@@ -285,15 +284,15 @@ static int monitor_init(struct monitor *monitor, int channel_fd)
 	return monitor->resolver ? 0 : -err;
 }
 
-/* Lets the connections say goodbye: each sees to its own end within a second. */
+/* Lets the connections say goodbye. Only they still have timers, and bounded ones. */
 static void monitor_linger(struct loop *loop)
 {
 	uint64_t end_ns = loop_now(loop) + LINGER_NS;
 
-	while (h2_alive() && loop_now(loop) < end_ns)
+	/* A turn without timers or tasks would wait for ever. */
+	while ((loop->heap_len || !list_empty(&loop->tasks)) && loop_now(loop) < end_ns)
 		if (loop_turn(loop) < 0)
-			break;
-	h2_pool_trim();
+			return;
 }
 
 int monitor_main(int channel_fd)

@@ -128,7 +128,7 @@ static void the_interval_is_jittered_by_a_tenth(void **state)
 	assert_true(most <= 2200 * NS_PER_MS && most > 2199 * NS_PER_MS);
 }
 
-/* Whatever the thresholds: refused each time, the verdict is there before the first interval ends. */
+/* Whatever the thresholds: refused each time, the verdict comes before the first interval ends. */
 static void refusals_give_the_first_verdict_within_the_first_interval(void **state)
 {
 	struct config_health_check check = standard;
