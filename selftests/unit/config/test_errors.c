@@ -461,13 +461,15 @@ static void groups_must_be_defined(void **state)
 	EXPECT(cases);
 }
 
+#define REST "certificate: {chain: c, key: k}, group: g}\n"
+
 static void names_and_addresses_are_given_once(void **state)
 {
 	static const struct error_case cases[] = {
 		{ A_GROUP "listeners:\n"
-			  "- {name: a, address: \"[::]:1\", certificate: {chain: c, key: k}, group: g}\n"
-			  "- {name: b, address: \"[::]:2\", certificate: {chain: c, key: k}, group: g}\n"
-			  "- {name: a, address: \"[::]:3\", certificate: {chain: c, key: k}, group: g}\n",
+			  "- {name: a, address: \"[::]:1\", " REST
+			  "- {name: b, address: \"[::]:2\", " REST
+			  "- {name: a, address: \"[::]:3\", " REST,
 		  "f:5:10: listener \"a\" is on line 3 already, want each once\n" },
 		{ A_LISTENER "groups:\n"
 			     "- {name: g, backends: [{address: 192.0.2.1:1}]}\n"
@@ -478,18 +480,18 @@ static void names_and_addresses_are_given_once(void **state)
 		{ TOP("kernel: {interfaces: [{name: a}, {name: b}, {name: a}]}"),
 		  "f:1:52: interface \"a\" is on line 1 already, want each once\n" },
 		{ A_GROUP "listeners:\n"
-			  "- {name: a, address: 192.0.2.1:1, certificate: {chain: c, key: k}, group: g}\n"
-			  "- {name: b, address: 192.0.2.1:1, certificate: {chain: c, key: k}, group: g}\n",
+			  "- {name: a, address: 192.0.2.1:1, " REST
+			  "- {name: b, address: 192.0.2.1:1, " REST,
 		  "f:4:22: address 192.0.2.1:1 is that of the listener on line 3 already, want "
 		  "another\n" },
 		{ A_GROUP "listeners:\n"
-			  "- {name: a, address: \"[::]:443\", certificate: {chain: c, key: k}, group: g}\n"
-			  "- {name: b, address: 0.0.0.0:443, certificate: {chain: c, key: k}, group: g}\n",
+			  "- {name: a, address: \"[::]:443\", " REST
+			  "- {name: b, address: 0.0.0.0:443, " REST,
 		  "f:4:22: address 0.0.0.0:443 overlaps with [::]:443 of the listener on line 3, "
 		  "want one of them ([::] takes IPv4 too)\n" },
 		{ A_GROUP "listeners:\n"
-			  "- {name: a, address: \"[::ffff:192.0.2.1]:1\", certificate: {chain: c, key: k}, group: g}\n"
-			  "- {name: b, address: 192.0.2.1:1, certificate: {chain: c, key: k}, group: g}\n",
+			  "- {name: a, address: \"[::ffff:192.0.2.1]:1\", " REST
+			  "- {name: b, address: 192.0.2.1:1, " REST,
 		  "f:4:22: address 192.0.2.1:1 is that of the listener on line 3 already, want "
 		  "another\n" },
 		{ A_LISTENER "groups:\n"
@@ -511,10 +513,10 @@ static void any_and_one_address_can_live_together(void **state)
 {
 	config_unref(help_config(
 		A_GROUP "listeners:\n"
-			"- {name: a, address: \"[::]:443\", certificate: {chain: c, key: k}, group: g}\n"
-			"- {name: b, address: 192.0.2.1:443, certificate: {chain: c, key: k}, group: g}\n"
-			"- {name: c, address: 0.0.0.0:444, certificate: {chain: c, key: k}, group: g}\n"
-			"- {name: d, address: \"[fd00::1]:443\", certificate: {chain: c, key: k}, group: g}\n"));
+			"- {name: a, address: \"[::]:443\", " REST
+			"- {name: b, address: 192.0.2.1:443, " REST
+			"- {name: c, address: 0.0.0.0:444, " REST
+			"- {name: d, address: \"[fd00::1]:443\", " REST));
 }
 
 static void limits_that_nothing_holds_are_warned_of(void **state)
