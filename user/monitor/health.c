@@ -380,11 +380,14 @@ int health_apply(struct health *health, struct config *config)
 		health->targets[i] = NULL;
 	}
 	health_count(health, config);
-	for (uint32_t i = 0; i < n_fresh; i++)
-		if (loop_timer_set(health->loop, &fresh[i]->next,
-				   health_first_delay_ns(i, n_fresh,
-							 &fresh[i]->group->health_check)) < 0)
+	for (uint32_t i = 0; i < n_fresh; i++) {
+		uint64_t delay_ns = health_first_delay_ns(i, n_fresh, fresh[i]->probe.check);
+
+		if (loop_timer_set(health->loop, &fresh[i]->next, delay_ns) < 0) {
+			fresh[i]->probed = false; /* the next config tries again */
 			err = -ENOMEM;
+		}
+	}
 	/* Only now: targets that stayed pointed into it until they were updated. */
 	config_unref(health->config);
 	health->config = config;
