@@ -156,6 +156,7 @@ check: deps ## everything: build, lint, unit, bpf, end to end, sanitizer runs (r
 
 .PHONY: demo
 demo: ## deps, build, then sluice in a small world of namespaces (root)
+	@demo/demo.sh --root # before anything is built by someone who cannot run it
 	@tools/deps.sh runtime build demo
 	@$(MAKE) --no-print-directory all
 	@SLUICE_BUILD=$(abspath $(BUILD)) demo/demo.sh

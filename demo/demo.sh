@@ -4,6 +4,7 @@
 # demo.sh - sluice at work in a small world of network namespaces, step by step: `sudo make demo`.
 # Each step shows what happens and asserts it. On a terminal the world then stays up until Ctrl-C;
 # without one (or with --no-hold) the demo ends by itself, and exits 0 only if every step held.
+# With --root it only says whether it may run at all.
 # The world is world.sh's; the calls are client.py's.
 # shellcheck disable=SC2317 # functions are called through check and trap
 
@@ -136,6 +137,7 @@ finish() {
 }
 
 [[ $EUID == 0 ]] || fail "needs root for namespaces, XDP and BPF: run \`sudo make demo\`"
+[[ ${1:-} == --root ]] && exit 0
 for tool in ip nsenter ethtool openssl protoc bpftool clang "$PYTHON" /usr/bin/grpc_python_plugin; do
 	command -v "$tool" >/dev/null || fail "$tool is missing: run \`make deps\`"
 done
