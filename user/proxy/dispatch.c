@@ -47,6 +47,9 @@ static bool is_usable(void *ctx, uint32_t index)
 	struct worker *worker = pick->stream->worker;
 	const struct sluice_backend *backend = &worker->state.backends[endpoint->id];
 
+	/* Its id may be another backend's by now, in a configuration newer than the stream's. */
+	if (state_load32(&backend->generation) != endpoint->generation)
+		return false;
 	if (pick->pass != PICK_TRIED && was_tried(pick->stream, endpoint->id))
 		return false;
 	if (pick->pass == PICK_ANY)

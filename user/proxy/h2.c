@@ -68,11 +68,22 @@ static void bury(struct h2 *h2)
 	loop_defer(h2->loop, &h2->reap_task);
 }
 
+/* The owner's options may be gone from here on. */
+static void let_go(struct h2 *h2)
+{
+	static const struct h2_options none;
+
+	h2->silent = true;
+	h2->options = &none;
+	loop_timer_cancel(h2->loop, &h2->header_timer);
+	loop_timer_cancel(h2->loop, &h2->keepalive_timer);
+}
+
 static void report_down(struct h2 *h2, enum h2_down why, int err, const char *text)
 {
 	if (h2->silent)
 		return;
-	h2->silent = true;
+	let_go(h2);
 	h2->events->on_down(h2, why, err, text);
 }
 
@@ -89,19 +100,29 @@ static void linger(struct h2 *h2)
 	if (h2->phase >= PHASE_LINGER)
 		return;
 	h2->phase = PHASE_LINGER;
-	loop_timer_cancel(h2->loop, &h2->header_timer);
-	loop_timer_cancel(h2->loop, &h2->keepalive_timer);
 	transport_shutdown(&h2->transport);
 	transport_want_read(&h2->transport, true);
 	if (loop_timer_set(h2->loop, &h2->timer, LINGER_NS))
 		bury(h2);
 }
 
+/* Only our last frames are left to be sent. */
+static bool is_ending(const struct h2 *h2)
+{
+	return h2->goaway_code || (h2->drain == DRAIN_LAST && !h2->n_streams);
+}
+
 /* What the session wants after a read or a write. */
 static void settle(struct h2 *h2)
 {
-	if (h2->phase >= PHASE_LINGER || transport_blocked(&h2->transport) || h2->tail)
+	if (h2->phase >= PHASE_LINGER)
 		return;
+	if (transport_blocked(&h2->transport) || h2->tail) {
+		/* A peer that takes nothing does not keep the connection. */
+		if (is_ending(h2) && !loop_timer_is_set(&h2->timer))
+			loop_timer_set(h2->loop, &h2->timer, LINGER_NS);
+		return;
+	}
 	if (h2->drain == DRAIN_LAST && !h2->n_streams && !h2->goaway_code) {
 		report_down(h2, H2_DOWN_CLOSED, 0, "drained");
 		linger(h2);
@@ -120,7 +141,7 @@ void h2_close(struct h2 *h2, uint32_t code)
 {
 	if (h2->phase == PHASE_DEAD || (h2->silent && h2->phase != PHASE_UP))
 		return;
-	h2->silent = true;
+	let_go(h2);
 	if (h2->phase != PHASE_UP || h2_session_terminate(h2, code)) {
 		bury(h2);
 		return;
@@ -143,19 +164,26 @@ void h2_want_flush(struct h2 *h2)
 
 static int keep_tail(struct h2 *h2, const uint8_t *bytes, size_t size)
 {
-	h2->tail = malloc(size);
-	if (!h2->tail)
+	size_t have = h2->tail ? h2->tail_len - h2->tail_at : 0;
+	uint8_t *tail = malloc(have + size);
+
+	if (!tail)
 		return -ENOMEM;
-	memcpy(h2->tail, bytes, size);
+	if (have)
+		memcpy(tail, h2->tail + h2->tail_at, have);
+	memcpy(tail + have, bytes, size);
+	free(h2->tail);
+	h2->tail = tail;
 	h2->tail_at = 0;
-	h2->tail_len = size;
+	h2->tail_len = have + size;
 	return 0;
 }
 
-/* Writes; what the socket does not take becomes the tail. 0 or -errno. */
+/* Writes; what the socket does not take joins the tail. 0 or -errno. */
 int h2_write(struct h2 *h2, const uint8_t *bytes, size_t size)
 {
-	ssize_t n = transport_write(&h2->transport, bytes, size);
+	/* What waits goes first. */
+	ssize_t n = h2->tail ? 0 : transport_write(&h2->transport, bytes, size);
 
 	h2->tx_bytes += size;
 	if (n == -EAGAIN)
@@ -186,10 +214,14 @@ static void flush(struct h2 *h2)
 {
 	int err;
 
-	if (h2->phase >= PHASE_LINGER || h2->transport.state != TRANSPORT_OPEN ||
-	    transport_blocked(&h2->transport))
+	if (h2->phase >= PHASE_LINGER || h2->transport.state != TRANSPORT_OPEN)
 		return;
-	err = write_tail(h2);
+	err = transport_blocked(&h2->transport) ? -EAGAIN : write_tail(h2);
+	if (!err && h2->drain == DRAIN_DUE) {
+		/* Only now, so that no stream comes between the last id and its leaving. */
+		h2->drain = DRAIN_LAST;
+		h2_session_goaway_last(h2);
+	}
 	if (!err)
 		err = h2_session_send(h2, FLUSH_MAX);
 	if (err == -EPROTO) {
@@ -212,12 +244,15 @@ static void on_flush(struct loop_task *task)
 
 static void receive(struct h2 *h2)
 {
+	bool dry = false;
+
 	for (int i = 0; i < READS_A_TURN; i++) {
 		ssize_t n = transport_read(&h2->transport, in, sizeof(in));
 		int err;
 
-		if (n == -EAGAIN)
-			return;
+		dry = n == -EAGAIN;
+		if (dry)
+			break;
 		if (n <= 0) {
 			if (h2->phase == PHASE_LINGER)
 				bury(h2);
@@ -244,7 +279,8 @@ static void receive(struct h2 *h2)
 			break;
 	}
 	h2_want_flush(h2);
-	if (transport_pending(&h2->transport))
+	/* Half a record is pending too, and would have us spin. */
+	if (!dry && transport_pending(&h2->transport))
 		transport_yield(&h2->transport);
 	if (h2->in_block && !loop_timer_is_set(&h2->header_timer) &&
 	    h2->options->header_timeout_ms)
@@ -277,8 +313,12 @@ static void on_open(struct transport *transport)
 
 	if (h2->events->on_open)
 		h2->events->on_open(h2);
-	if (h2->phase == PHASE_OPENING)
-		h2_want_flush(h2);
+	if (h2->phase != PHASE_OPENING)
+		return;
+	h2_want_flush(h2);
+	/* What came with the end of the handshake is in TLS's hands: the socket will not tell. */
+	if (transport_pending(transport))
+		receive(h2);
 }
 
 static void on_failed(struct transport *transport, int err)
@@ -313,6 +353,9 @@ static void on_timer(struct loop_timer *timer)
 			fail(h2, H2_DOWN_TLS, ETIMEDOUT, "TLS handshake timed out");
 		else
 			fail(h2, H2_DOWN_SETTINGS, ETIMEDOUT, "no SETTINGS in time");
+	} else if (is_ending(h2)) {
+		fail(h2, h2->goaway_code ? H2_DOWN_PROTOCOL : H2_DOWN_CLOSED, (int)h2->goaway_code,
+		     h2->goaway_code ? h2_session_reason(h2) : "drained");
 	} else if (h2->drain == DRAIN_NOTICE) {
 		h2_drain_last(h2);
 	}
@@ -444,10 +487,9 @@ void h2_stream_opened(struct h2 *h2)
 
 void h2_drain_last(struct h2 *h2)
 {
-	if (h2->drain == DRAIN_LAST)
+	if (h2->drain >= DRAIN_DUE)
 		return;
-	h2->drain = DRAIN_LAST;
-	h2_session_goaway_last(h2);
+	h2->drain = DRAIN_DUE;
 	h2_want_flush(h2);
 }
 

@@ -12,7 +12,7 @@
 #include "proxy/transport.h"
 
 enum h2_phase { PHASE_OPENING, PHASE_UP, PHASE_LINGER, PHASE_DEAD };
-enum h2_drain_phase { DRAIN_NONE, DRAIN_NOTICE, DRAIN_LAST };
+enum h2_drain_phase { DRAIN_NONE, DRAIN_NOTICE, DRAIN_DUE, DRAIN_LAST };
 
 struct nghttp2_session;
 struct h2_block_buffer;

@@ -15,6 +15,8 @@
 
 #define OUT_SIZE    ((size_t)64 * 1024)
 #define FRAME_HEAD  9u
+#define SEND_BLOCK_MAX ((size_t)2 * 1024 * 1024)
+#define CONTINUATIONS_MAX 72 /* 1 MiB, the largest header list to be configured, and some */
 #define HEADERS_MAX 512 /* fields of one block; more counts as too large */
 
 static struct {
@@ -184,6 +186,7 @@ static void on_block_complete(struct h2 *h2, const nghttp2_frame *frame)
 	struct h2_block_buffer *block = h2->in_block;
 
 	h2->in_block = NULL;
+	loop_timer_cancel(h2->loop, &h2->header_timer);
 	if (block && !h2->silent)
 		h2->events->on_headers(h2, frame->hd.stream_id, block_kind(h2, frame, block),
 				       block->headers, block->too_large ? 0 : block->n,
@@ -432,6 +435,9 @@ static nghttp2_option *session_options(void)
 	nghttp2_option_set_no_auto_window_update(made, 1);
 	/* Ours ends the connection first, and with the right code. */
 	nghttp2_option_set_stream_reset_rate_limit(made, 4 * GUARD_RESET_BURST, 1000);
+	/* What was let in can be sent on, with what is added. */
+	nghttp2_option_set_max_send_header_block_length(made, SEND_BLOCK_MAX);
+	nghttp2_option_set_max_continuations(made, CONTINUATIONS_MAX);
 	/* Closed streams are of no use to us; keep none for the priority tree. */
 	nghttp2_option_set_no_closed_streams(made, 1);
 	return made;
@@ -633,6 +639,8 @@ int32_t h2_submit_request(struct h2 *h2, const struct h2_header *headers, size_t
 		return -E2BIG;
 	id = nghttp2_submit_request(h2->session, NULL, nv_scratch, to_nv(nv_scratch, headers, n),
 				    end ? NULL : &provider, stream_user);
+	if (id == NGHTTP2_ERR_STREAM_ID_NOT_AVAILABLE)
+		h2_drain(h2); /* 2^30 streams: the connection is used up */
 	if (id < 0)
 		return id == NGHTTP2_ERR_STREAM_ID_NOT_AVAILABLE ? -EPIPE : -ENOMEM;
 	h2_stream_opened(h2);

@@ -127,6 +127,11 @@ static bool may_open(const struct pool_endpoint *endpoint)
 	       endpoint->n_connections - endpoint->n_going_away < endpoint->max_connections;
 }
 
+bool pool_is_hopeless(const struct pool_endpoint *endpoint)
+{
+	return endpoint->n_connections == endpoint->n_going_away;
+}
+
 static struct upstream *find_room(struct pool_endpoint *endpoint)
 {
 	struct upstream *upstream;
@@ -153,7 +158,7 @@ int pool_attach(struct pool_endpoint *endpoint, struct stream *stream)
 		return -ENOBUFS;
 	if (may_open(endpoint) && endpoint->n_waiting >= room_opening(endpoint)) {
 		upstream = upstream_open(endpoint, &err);
-		if (!upstream && !endpoint->n_connections)
+		if (!upstream && pool_is_hopeless(endpoint))
 			return -err;
 	}
 	stream_enter(stream, endpoint);
@@ -200,7 +205,7 @@ void pool_serve_waiting(struct pool_endpoint *endpoint)
 		int err;
 
 		if (!upstream_open(endpoint, &err)) {
-			if (!endpoint->n_connections)
+			if (pool_is_hopeless(endpoint))
 				pool_fail_waiting(endpoint, strerror(err));
 			break;
 		}

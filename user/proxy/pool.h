@@ -63,6 +63,8 @@ int pool_attach(struct pool_endpoint *endpoint, struct stream *stream);
 void pool_forget_waiting(struct pool_endpoint *endpoint, struct stream *stream);
 /* Gives waiting streams to connections with room, and opens more where that is needed. */
 void pool_serve_waiting(struct pool_endpoint *endpoint);
+/* Whether no connection is left that could ever take those who wait. */
+bool pool_is_hopeless(const struct pool_endpoint *endpoint);
 /* No connection can be had: those who wait now try elsewhere. */
 void pool_fail_waiting(struct pool_endpoint *endpoint, const char *why);
 /* Frees a retired endpoint that has no connection any more. */

@@ -335,7 +335,7 @@ void stream_up_closed(struct stream *stream, uint32_t code, bool unprocessed)
 		     h2_error_name(code));
 }
 
-void stream_up_lost(struct stream *stream, const char *why)
+void stream_up_lost(struct stream *stream, const char *why, bool unsent)
 {
 	char backend[ADDR_TEXT_MAX];
 
@@ -344,6 +344,12 @@ void stream_up_lost(struct stream *stream, const char *why)
 		__atomic_fetch_add(&stream->worker->state.backends[stream->endpoint->id].failures,
 				   1, __ATOMIC_RELAXED);
 	up_gone(stream);
+	if (unsent && !stream->down.end) {
+		snprintf(stream->failure, sizeof(stream->failure),
+			 "connection to backend %.64s lost: %.64s", backend, why);
+		dispatch_again(stream, false);
+		return;
+	}
 	/* The backend may have acted on it, so it is not sent again here; UNAVAILABLE is what a
 	 * client connected to that backend would see. */
 	reply_status(stream, GRPC_UNAVAILABLE, "connection to backend %s lost: %s", backend, why);

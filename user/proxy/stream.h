@@ -93,8 +93,8 @@ void stream_up_data(struct stream *stream, const uint8_t *data, size_t size);
 void stream_up_end(struct stream *stream);
 void stream_up_closed(struct stream *stream, uint32_t code, bool unprocessed);
 void stream_up_too_large(struct stream *stream);
-/* The connection under it died after the request had (maybe partly) been sent. */
-void stream_up_lost(struct stream *stream, const char *why);
+/* The connection under it died; unsent: before anything of the request was sent. */
+void stream_up_lost(struct stream *stream, const char *why, bool unsent);
 size_t stream_up_pull(struct stream *stream, uint8_t *dst, size_t size, bool *end);
 
 /* For pool.c and dispatch.c: enters or leaves an endpoint's active calls. */

@@ -14,6 +14,8 @@
 
 #include "proxy/tls.h"
 
+#define STALL_MS 60000u
+
 static void update_events(struct transport *transport)
 {
 	uint32_t events = 0;
@@ -89,12 +91,15 @@ static void on_event(struct loop_io *io, uint32_t events)
 
 static int transport_init(struct transport *transport, struct loop *loop, int fd, uint32_t events)
 {
+	/* A peer that acknowledges nothing, or keeps its window shut, is gone. */
+	unsigned stall_ms = STALL_MS;
 	int one = 1;
 
 	transport->loop = loop;
 	transport->want_read = true;
 	transport->io.on_event = on_event;
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &stall_ms, sizeof(stall_ms));
 	return loop_io_add(loop, &transport->io, fd, events);
 }
 

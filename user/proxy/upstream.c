@@ -125,14 +125,22 @@ static size_t on_pull(struct h2 *h2, int32_t id, uint8_t *dst, size_t size, bool
 	return stream ? stream_up_pull(stream, dst, size, end) : 0;
 }
 
-static void on_goaway(struct h2 *h2, int32_t last_id, uint32_t code)
+/* It takes no more streams, so another one may be opened in its place. */
+static void leave(struct upstream *upstream)
 {
-	struct upstream *upstream = h2_user(h2);
-
 	if (!upstream->going_away) {
 		upstream->going_away = true;
 		upstream->endpoint->n_going_away++;
 	}
+}
+
+static void on_goaway(struct h2 *h2, int32_t last_id, uint32_t code)
+{
+	struct upstream *upstream = h2_user(h2);
+
+	leave(upstream);
+	if (upstream->endpoint->n_waiting)
+		pool_serve_waiting(upstream->endpoint);
 }
 
 static void on_capacity(struct h2 *h2)
@@ -172,11 +180,14 @@ static void on_down(struct h2 *h2, enum h2_down why, int err, const char *text)
 	if (never_up) {
 		worker_count(&worker->stats->upstream_connect_failures);
 		back_off(endpoint);
-		if (!endpoint->n_connections)
+		if (pool_is_hopeless(endpoint))
 			pool_fail_waiting(endpoint, text);
 	}
-	while (!list_empty(&lost))
-		stream_up_lost(list_first(&lost, struct stream, up_link), text);
+	while (!list_empty(&lost)) {
+		stream = list_first(&lost, struct stream, up_link);
+		/* The session knows a stream only once its HEADERS are on their way. */
+		stream_up_lost(stream, text, !h2_stream_user(h2, stream->up.id));
+	}
 	if (!never_up)
 		pool_serve_waiting(endpoint);
 	pool_release(endpoint);
@@ -236,6 +247,8 @@ int upstream_submit(struct upstream *upstream, struct stream *stream)
 		stream->timeout_field->value = stream->timeout_text;
 	}
 	id = h2_submit_request(upstream->h2, stream->request.fields, stream->request.n, end, stream);
+	if (id == -EPIPE)
+		leave(upstream);
 	if (id < 0)
 		return id;
 	stream->upstream = upstream;
