@@ -28,6 +28,7 @@ static const struct command {
 	  "HEALTH is up, down or unknown (no verdict yet: counts as live); SINCE is how long it has\n"
 	  "been so; LAST-FAILURE is why the last failed check failed.\n", ctl_backends },
 	{ "workers", NULL, "worker processes and their counters",
+	  "HEARTBEAT is how old the last sign of life is: sk_lookup passes over a worker above 1s.\n"
 	  "Counters start anew with each worker process; status keeps the totals.\n",
 	  ctl_workers },
 	{ "verdicts", NULL, "what the XDP gate did, by verdict",

@@ -13,6 +13,7 @@ int ctl_workers(const struct ctl *ctl)
 		{ "PID", "pid", TABLE_ID },
 		{ "STATE", "state", TABLE_TEXT },
 		{ "UP", "up_seconds", TABLE_SECONDS },
+		{ "HEARTBEAT", "heartbeat_age_seconds", TABLE_SECONDS },
 		{ "RESTARTS", "restarts", TABLE_ID },
 		{ "CONNECTIONS", "connections", TABLE_NUMBER },
 		{ "ACTIVE", "active_rpcs", TABLE_NUMBER },
