@@ -98,7 +98,8 @@ $(OUT)/sluicectl: $(OUT)/obj/user/ctl/main.o $(CTL_OBJS) $(OUT)/libsluice.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(BASE_LDFLAGS) $(LDFLAGS) $^ $(CTL_LIBS) $(LIBS) -o $@
 
-BPF_ARCH_INCLUDE = -I/usr/include/$(shell $(CC) -dumpmachine)
+# Not from $(CC): clang names the machine otherwise than the folder.
+BPF_ARCH_INCLUDE = $(addprefix -I,$(wildcard /usr/include/$(shell uname -m)-linux-gnu))
 $(BUILD)/bpf/%.bpf.o: bpf/%.bpf.c
 	@mkdir -p $(@D)
 	$(call say,BPF,$@)
