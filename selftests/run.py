@@ -39,7 +39,10 @@ def main():
     options.build = os.path.abspath(options.build)
     names = [n for n in EVERY if n != "fuzz"] if "all" in options.suite else options.suite
 
-    tally = Tally(os.path.join(options.build, "check"))
+    try:
+        tally = Tally(os.path.join(options.build, "check"))
+    except PermissionError:
+        sys.exit(f"{options.build} is another user's (built as root?): remove it, or use sudo")
     begun = time.monotonic()
     for name in names:
         tally.begin(name)

@@ -8,6 +8,8 @@ class Tally:
     def __init__(self, folder):
         self.folder = folder
         os.makedirs(folder, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(folder)
         self.passed = 0
         self.failed = []  # (suite, test, why)
         self.skipped = []
