@@ -314,6 +314,9 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
 		if (!h2->reason)
 			h2->reason = "protocol error";
 	}
+	/* Only now: a PING that overtook the notice would prove nothing. */
+	if (frame->hd.type == NGHTTP2_GOAWAY && h2->drain == DRAIN_NOTICE)
+		h2_session_ping(h2, "sludrain");
 	if (h2->server && id && frame->hd.flags & NGHTTP2_FLAG_END_STREAM &&
 	    (frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) &&
 	    !nghttp2_session_get_stream_remote_close(session, id))
@@ -578,9 +581,7 @@ int h2_session_ping(struct h2 *h2, const char opaque[8])
 
 int h2_session_goaway_notice(struct h2 *h2)
 {
-	if (nghttp2_submit_shutdown_notice(h2->session))
-		return -ENOMEM;
-	return h2_session_ping(h2, "sludrain");
+	return nghttp2_submit_shutdown_notice(h2->session) ? -ENOMEM : 0;
 }
 
 void h2_session_goaway_last(struct h2 *h2)

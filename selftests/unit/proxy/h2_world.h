@@ -299,9 +299,10 @@ static inline void world_init(struct h2_world *world)
 #define WORLD_UNTIL(world, cond)                                                                   \
 	({                                                                                         \
 		uint64_t until_ = loop_refresh(&(world)->loop) + WAIT_NS;                          \
-		while (!(cond) && loop_refresh(&(world)->loop) < until_)                           \
+		bool done_;                                                                        \
+		while (!(done_ = (cond)) && loop_refresh(&(world)->loop) < until_)                 \
 			assert_int_equal(loop_turn(&(world)->loop), 0);                            \
-		(cond);                                                                            \
+		done_;                                                                             \
 	})
 /* For what must not happen: turns for a while. */
 #define WORLD_FOR_MS(world, ms)                                                                    \
@@ -434,6 +435,10 @@ static inline bool raw_find(struct h2_world *world, uint8_t type, uint8_t frame[
 			 sizeof(world->raw_in) - world->raw_len, 0);
 
 	world->raw_len += n > 0 ? (size_t)n : 0;
+	if (world->raw_len >= 24 && !memcmp(world->raw_in, RAW_PREFACE, 24)) {
+		world->raw_len -= 24;
+		memmove(world->raw_in, world->raw_in + 24, world->raw_len);
+	}
 	while (world->raw_len >= 9) {
 		const uint8_t *in = world->raw_in;
 		size_t size = 9 + ((size_t)in[0] << 16 | (size_t)in[1] << 8 | in[2]);
