@@ -163,6 +163,7 @@ world_save
 export SLUICE_DEMO_TARGET=$WORLD_TARGET SLUICE_DEMO_CA=$WORLD_RUN/chain.pem
 export SLUICE_DEMO_STUBS=$WORLD_BUILD
 if [[ $WORLD_MODE == kernel ]]; then
+	((WORLD_IPV6)) || say "(no IPv6 on this machine)"
 	say "client 198.18.0.2, fd00:18::2      a flooding source: 198.18.0.66"
 	say "  │  TLS, HTTP/2"
 	say "balancer 198.18.0.1, fd00:18::1    XDP on its interface front"
@@ -191,7 +192,7 @@ fi
 
 banner "Every kind of gRPC call"
 check "all four kinds, and a deadline" client kinds
-if [[ $WORLD_MODE == kernel ]]; then
+if [[ $WORLD_MODE == kernel && $WORLD_IPV6 == 1 ]]; then
 	check "the same over IPv6" client call "hello over IPv6" --target "[fd00:18::1]:443"
 fi
 
