@@ -262,6 +262,10 @@ bool parse_tree(struct tree *tree, const uint8_t *bytes, size_t len, struct repo
 	yaml_parser_t parser;
 	bool ok = true;
 
+	if (len >= 3 && memcmp(bytes, "\xef\xbb\xbf", 3) == 0) { /* a byte order mark */
+		bytes += 3;
+		len -= 3;
+	}
 	if (!parse_check_text(bytes, len, reporter))
 		return false;
 	if (!yaml_parser_initialize(&parser)) {
@@ -269,10 +273,6 @@ bool parse_tree(struct tree *tree, const uint8_t *bytes, size_t len, struct repo
 		return false;
 	}
 	yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
-	if (len >= 3 && memcmp(bytes, "\xef\xbb\xbf", 3) == 0) { /* a byte order mark */
-		bytes += 3;
-		len -= 3;
-	}
 	yaml_parser_set_input_string(&parser, bytes, len);
 	while (ok && !p.done) {
 		yaml_event_t event;

@@ -309,7 +309,7 @@ static void schema_read_list(struct reporter *reporter, const struct schema_fiel
 	char *at;
 
 	if (!one && node->kind != NODE_SEQUENCE) {
-		snprintf(want, sizeof(want), "a sequence: one \"- ...\" a %s", map->what);
+		snprintf(want, sizeof(want), "a sequence: \"- ...\" for each %s", map->what);
 		schema_wrong_type(reporter, field->key, node, want);
 		return;
 	}

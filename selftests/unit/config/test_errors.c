@@ -141,8 +141,8 @@ static void wrong_types_say_what_stands_there_and_what_should(void **state)
 		{ TOP("kernel: {mode: }"),
 		  "f:1:16: mode has no value, want auto, required or off\n" },
 		{ TOP("kernel: {interfaces: lo}"),
-		  "f:1:22: interfaces is text (\"lo\"), want a sequence: one \"- ...\" a "
-		  "interface\n" },
+		  "f:1:22: interfaces is text (\"lo\"), want a sequence: \"- ...\" for "
+		  "each interface\n" },
 		{ TOP("kernel: {interfaces: [lo]}"),
 		  "f:1:23: interface is text (\"lo\"), want a mapping: name: ...\n" },
 		{ TOP("kernel: {interfaces: [{name: lo, xdp: fast}]}"),
@@ -164,11 +164,11 @@ static void wrong_types_say_what_stands_there_and_what_should(void **state)
 		  "f:5:17: health_check is a truth value (\"true\"), want a mapping: protocol: "
 		  "...\n" },
 		{ A_LISTENER "groups: {g: {}}\n",
-		  "f:2:9: groups is a mapping, want a sequence: one \"- ...\" a group\n" },
+		  "f:2:9: groups is a mapping, want a sequence: \"- ...\" for each group\n" },
 		{ A_GROUP "listeners: [{name: l, address: [\"::\"], certificate: c, group: {}}]\n",
 		  "f:2:32: address is a sequence, want text such as \"[::]:443\"\n"
-		  "f:2:53: certificate is text (\"c\"), want a sequence: one \"- ...\" a "
-		  "certificate\n"
+		  "f:2:53: certificate is text (\"c\"), want a sequence: \"- ...\" for "
+		  "each certificate\n"
 		  "f:2:63: group is a mapping, want text such as greeter\n" },
 		{ IN_GROUP("  connections: {max: a, connect_timeout: soon}"),
 		  "f:5:22: max is text (\"a\"), want a whole number 1 to 1024\n"
