@@ -3,6 +3,7 @@
 a failure elsewhere is sluice's."""
 import pytest
 
+from harness.proc import wait_for
 from peers import calls
 
 pytestmark = pytest.mark.l7
@@ -39,17 +40,15 @@ def test_statuses_and_metadata_come_back(direct):
 
 
 def test_a_cancelled_call_is_counted_by_the_backend(direct, backends):
-    from harness.proc import wait_for
     agent, target = direct
-    before = backends[0].count().get("cancelled", 0)
+    before, seen = backends[0].count().get("cancelled", 0), backends[0].count().get("calls", 0)
     number = agent.run(calls.open_unary, target, sleep_ms=30000)
-    wait_for(lambda: backends[0].count()["calls"] > 0, 5, "the call arrives")
+    wait_for(lambda: backends[0].count()["calls"] > seen, 5, "the call arrives")
     assert agent.run(calls.cancel, number).code == 1
     wait_for(lambda: backends[0].count().get("cancelled", 0) == before + 1, 5, "cancel arrives")
 
 
 def test_a_cancelled_stream_is_counted_by_the_backend(direct, backends):
-    from harness.proc import wait_for
     agent, target = direct
     before = backends[0].count().get("cancelled", 0)
     number = agent.run(calls.open_bidi, target)

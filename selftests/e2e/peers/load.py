@@ -22,9 +22,9 @@ class Report:
 
 
 class _Load:
-    def __init__(self, target, threads, connections, pause, fields, until):
+    def __init__(self, target, threads, connections, pause, fields, timeout):
         self.stop = threading.Event()
-        self.until = until
+        self.timeout = timeout
         self.report = Report(by_backend=collections.Counter())
         self._lock = threading.Lock()
         self._channels = [calls.new_channel(target) for _ in range(connections)]
@@ -40,10 +40,8 @@ class _Load:
         request = echo_pb2.Request(**fields)
         while not self.stop.is_set():
             began = time.monotonic()
-            if self.until and began > self.until:
-                return
             try:
-                reply = method(request, timeout=20)
+                reply = method(request, timeout=self.timeout)
                 with self._lock:
                     self.report.done += 1
                     self.report.by_backend[reply.backend] += 1
@@ -67,9 +65,9 @@ class _Load:
 _loads = {}
 
 
-def start(name, target, threads=6, connections=3, pause=0.005, **fields):
+def start(name, target, threads=6, connections=3, pause=0.005, timeout=20, **fields):
     """Unary calls from `threads` threads over `connections` connections until finish(name)."""
-    _loads[name] = _Load(target, threads, connections, pause, fields, None)
+    _loads[name] = _Load(target, threads, connections, pause, fields, timeout)
 
 
 def done(name):
