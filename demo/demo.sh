@@ -82,8 +82,8 @@ verdict() {
 
 # watch_health UP SECONDS: until so many backends are up; says every change on the way there.
 watch_health() {
-	local last='' health tries
-	for ((tries = $2 * 10; tries > 0; tries--)); do
+	local last='' health until=$((SECONDS + $2))
+	while ((SECONDS <= until)) && world_pid sluiced >/dev/null; do
 		health=$(query "' '.join(b['health'] for b in j['backends'])" ctl backends --json)
 		if [[ -n $health && $health != "$last" ]]; then
 			# shellcheck disable=SC2086 # one word a backend
@@ -93,14 +93,14 @@ watch_health() {
 		[[ $(grep -ow up <<<"$health" | wc -l) == "$1" && $health != *unknown* ]] && return 0
 		sleep 0.1
 	done
-	say "not within $2 s; the last lines of sluiced:"
+	say "not so within $2 s, or sluiced ended; its last lines:"
 	tail -n 15 "$WORLD_RUN/sluiced.log" | indent
 	return 1
 }
 
 worker_replaced() {
-	local pid tries
-	for ((tries = 50; tries > 0; tries--)); do
+	local pid until=$((SECONDS + 5))
+	while ((SECONDS <= until)); do
 		pid=$(query '[w["pid"] for w in j["workers"] if w["state"] == "live"][0]' \
 			ctl workers --json)
 		[[ -n $pid && $pid != "$1" && $(query 'j["workers"]["live"]' ctl status --json) == 2 ]] &&
