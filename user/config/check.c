@@ -160,7 +160,7 @@ static void check_group_reference(struct reporter *reporter, struct config_liste
 		index++;
 	}
 	report_quote(quoted, wanted);
-	nearest = check_nearest_group(groups, wanted);
+	nearest = reporter->errors < REPORT_MAX ? check_nearest_group(groups, wanted) : NULL;
 	if (nearest)
 		report_error(reporter, reference->place,
 			     "group %s is not defined under groups, did you mean %s?", quoted,

@@ -256,6 +256,26 @@ static bool parse_check_text(const uint8_t *bytes, size_t len, struct reporter *
 	return true;
 }
 
+/* Directives are of no use here, and libyaml compares each %TAG with all before it, which takes
+ * minutes for a file of them: refused before it sees them. */
+static bool parse_check_directives(const uint8_t *bytes, size_t len, struct reporter *reporter)
+{
+	const uint8_t *end = bytes + len, *at = bytes;
+	struct config_place place = { 1, 1 };
+
+	while (at < end && *at != '%') {
+		at = memchr(at, '\n', (size_t)(end - at));
+		if (!at)
+			return true;
+		at++;
+		place.line++;
+	}
+	if (at == end)
+		return true;
+	report_error(reporter, place, "a directive (%%), want the file without it");
+	return false;
+}
+
 bool parse_tree(struct tree *tree, const uint8_t *bytes, size_t len, struct reporter *reporter)
 {
 	struct parse p = { .tree = tree, .reporter = reporter };
@@ -266,7 +286,8 @@ bool parse_tree(struct tree *tree, const uint8_t *bytes, size_t len, struct repo
 		bytes += 3;
 		len -= 3;
 	}
-	if (!parse_check_text(bytes, len, reporter))
+	if (!parse_check_text(bytes, len, reporter) ||
+	    !parse_check_directives(bytes, len, reporter))
 		return false;
 	if (!yaml_parser_initialize(&parser)) {
 		report_no_memory(reporter);

@@ -134,6 +134,16 @@ static void anchors_aliases_and_tags_are_refused(void **state)
 	       "f:1:9: a tag (!), want the value without it\n");
 }
 
+static void directives_are_refused(void **state)
+{
+	expect("%YAML 1.1\n---\n" A_LISTENER A_GROUP,
+	       "f:1:1: a directive (%), want the file without it\n");
+	expect("# one\n\n%TAG ! x\n---\n" A_LISTENER A_GROUP,
+	       "f:3:1: a directive (%), want the file without it\n");
+	expect_refused_at_once("%TAG !a! x\n", 100000, "--- a\n",
+			       "f:1:1: a directive (%), want the file without it\n");
+}
+
 static void keys_are_text(void **state)
 {
 	expect("? [a]\n: 1\n", "f:1:3: a sequence as a key, want text\n");
@@ -321,6 +331,7 @@ int main(void)
 		cmocka_unit_test(nothing_in_the_file_is_refused),
 		cmocka_unit_test(a_second_document_is_refused),
 		cmocka_unit_test(anchors_aliases_and_tags_are_refused),
+		cmocka_unit_test(directives_are_refused),
 		cmocka_unit_test(keys_are_text),
 		cmocka_unit_test(duplicate_keys_are_refused_and_the_first_counts),
 		cmocka_unit_test(line_breaks_and_controls_in_values_are_refused),
