@@ -266,8 +266,9 @@ static void worker_done(struct worker *worker)
 	while (!list_empty(&worker->downstreams))
 		downstream_close(list_first(&worker->downstreams, struct downstream, link));
 	pool_close_all(&worker->pool);
-	/* Connections say good-bye for a moment: FIN after GOAWAY, so that no client loses the end. */
-	for (uint64_t until = loop_refresh(&worker->loop) + NS_PER_S / 2;
+	/* Connections say good-bye: FIN after GOAWAY, so that no client loses the end. Each ends by
+	 * itself within two seconds, also where its peer does nothing. */
+	for (uint64_t until = loop_refresh(&worker->loop) + 3 * NS_PER_S;
 	     h2_alive() && loop_refresh(&worker->loop) < until;)
 		loop_turn(&worker->loop);
 	stream_reap(worker);
