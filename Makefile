@@ -191,7 +191,7 @@ $(BUILD)/fuzz/libsluice.a: $(FUZZ_OBJS)
 
 $(BUILD)/fuzz/fuzz_%: selftests/fuzz/fuzz_%.c $(BUILD)/fuzz/libsluice.a
 	$(call say,FUZZ,$@)
-	$(Q)$(CLANG) $(FUZZ_CFLAGS) -fsanitize=fuzzer -MMD -MP -MF $@.d $^ $(LDFLAGS) $(LIBS) -o $@
+	$(Q)$(CLANG) $(FUZZ_CFLAGS) -fsanitize=fuzzer -MMD -MP -MF $@.d $(filter-out %.h,$^) $(LDFLAGS) $(LIBS) -o $@
 
 .PHONY: fuzz
 fuzz: $(FUZZ_BINS) ## build the fuzzers and run each for FUZZ_SECONDS (30)
