@@ -15,14 +15,13 @@
 
 char _license[] SEC("license") = "GPL";
 
-/* 1 or 0; without a branch, so that the verifier walks the loops below once. */
-static __always_inline __u32 worker_live(const struct sluice_worker *worker, __u64 now_ns)
+static __always_inline bool worker_live(const struct sluice_worker *worker, __u64 now_ns)
 {
 	__u64 heartbeat_ns = *(volatile __u64 *)&worker->heartbeat_ns;
-	/* A heartbeat may be of another CPU's clock, a little ahead. */
+	/* May be a little below 0: the clocks of CPUs differ. */
 	__s64 age_ns = now_ns - heartbeat_ns;
 
-	return (worker->state == SLUICE_WORKER_LIVE) & (age_ns < (__s64)SLUICE_HEARTBEAT_LIMIT_NS);
+	return worker->state == SLUICE_WORKER_LIVE && age_ns < (__s64)SLUICE_HEARTBEAT_LIMIT_NS;
 }
 
 static __always_inline __u32 worker_load(__u32 slot)
@@ -32,37 +31,36 @@ static __always_inline __u32 worker_load(__u32 slot)
 	return worker ? worker->connections + worker->active_rpcs : ~0u;
 }
 
-__noinline __u32 count_live(__u32 slots, __u64 now_ns)
+struct walk {
+	__u64 now_ns;
+	__u32 left; /* live workers to pass over */
+	__u32 slot;
+};
+
+static long on_slot(__u32 slot, struct walk *walk)
 {
-	__u32 live = 0;
+	const struct sluice_worker *worker = bpf_map_lookup_elem(&workers, &slot);
 
-	for (__u32 slot = 0; slot < SLUICE_MAX_WORKERS && slot < slots; slot++) {
-		__u32 key = slot;
-		const struct sluice_worker *worker = bpf_map_lookup_elem(&workers, &key);
-
-		if (!worker)
-			break;
-		live += worker_live(worker, now_ns);
-	}
-	return live;
+	if (!worker)
+		return 1;
+	if (!worker_live(worker, walk->now_ns))
+		return 0;
+	if (walk->left-- != 0)
+		return 0;
+	walk->slot = slot;
+	return 1;
 }
 
-/* The slot of the rank-th live worker from 0, or PICK_NONE. */
+/*
+ * The slot of the rank-th live worker from 0. Where there are not so many: PICK_NONE and how many
+ * there are, added. A function of its own, so that the verifier does not follow every count.
+ */
 __noinline __u32 find_live(__u32 slots, __u64 now_ns, __u32 rank)
 {
-	for (__u32 slot = 0; slot < SLUICE_MAX_WORKERS && slot < slots; slot++) {
-		__u32 key = slot;
-		const struct sluice_worker *worker = bpf_map_lookup_elem(&workers, &key);
-		__u32 live;
+	struct walk walk = { .now_ns = now_ns, .left = rank, .slot = PICK_NONE };
 
-		if (!worker)
-			break;
-		live = worker_live(worker, now_ns);
-		if (live & (rank == 0))
-			return slot;
-		rank -= live;
-	}
-	return PICK_NONE;
+	bpf_loop(slots < SLUICE_MAX_WORKERS ? slots : SLUICE_MAX_WORKERS, on_slot, &walk, 0);
+	return walk.slot < PICK_NONE ? walk.slot : PICK_NONE + rank - walk.left;
 }
 
 /* True when the connection now belongs to that slot's socket. */
@@ -87,18 +85,18 @@ static __always_inline bool pick_worker(struct bpf_sk_lookup *ctx,
 					const struct sluice_listener *listener)
 {
 	__u64 now_ns = bpf_ktime_get_ns();
-	__u32 live = count_live(listener->slots, now_ns);
-	__u32 first, second, rank;
+	__u32 slots = listener->slots, live, first, second, rank;
 
-	if (!live)
+	live = find_live(slots, now_ns, SLUICE_MAX_WORKERS) - PICK_NONE;
+	if (!live || live > SLUICE_MAX_WORKERS)
 		return false;
 	rank = bpf_get_prandom_u32() % live;
-	first = find_live(listener->slots, now_ns, rank);
+	first = find_live(slots, now_ns, rank);
 	if (live == 1)
 		return assign(ctx, listener->id, first);
 	/* One of the others: step on by 1 to live-1, around. */
 	rank = (rank + 1 + bpf_get_prandom_u32() % (live - 1)) % live;
-	second = find_live(listener->slots, now_ns, rank);
+	second = find_live(slots, now_ns, rank);
 	if (worker_load(second) < worker_load(first))
 		return assign(ctx, listener->id, second) || assign(ctx, listener->id, first);
 	return assign(ctx, listener->id, first) || assign(ctx, listener->id, second);
