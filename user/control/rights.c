@@ -34,12 +34,40 @@ static bool has(cap_value_t cap)
 	return value == CAP_SET;
 }
 
+/* Whether this user namespace has the id at all; the capability means nothing for others. */
+static bool is_mapped(const char *map, unsigned long id)
+{
+	unsigned long inside, outside, count;
+	FILE *file = fopen(map, "re");
+	bool found = !file;
+
+	while (file && !found && fscanf(file, "%lu %lu %lu", &inside, &outside, &count) == 3)
+		found = id >= inside && id - inside < count;
+	if (file)
+		fclose(file);
+	return found;
+}
+
+/* A namespace that an ordinary user made (a rootless container) forbids it. */
+static bool setgroups_allowed(void)
+{
+	FILE *file = fopen("/proc/self/setgroups", "re");
+	char word[16] = "";
+
+	if (file) {
+		if (fscanf(file, "%15s", word) != 1)
+			word[0] = '\0';
+		fclose(file);
+	}
+	return strcmp(word, "deny") != 0;
+}
+
 void rights_probe(struct rights *rights)
 {
 	/* CAP_PERFMON: the verifier then trusts the programs as it does root's. */
 	rights->bpf = has(CAP_NET_ADMIN) &&
 		      (has(CAP_SYS_ADMIN) || (has(CAP_BPF) && has(CAP_PERFMON)));
-	rights->set_identity = has(CAP_SETUID) && has(CAP_SETGID);
+	rights->set_identity = has(CAP_SETUID) && has(CAP_SETGID) && setgroups_allowed();
 	rights->low_ports = has(CAP_NET_BIND_SERVICE);
 }
 
@@ -124,24 +152,33 @@ static int find_group(const char *wanted, struct identity *identity)
 	return 0;
 }
 
+/* Children stay who we are, with fewer rights where we have any. */
+static int own_identity(const struct config *config, struct identity *identity)
+{
+	const struct passwd *user = getpwuid(geteuid());
+
+	memset(identity, 0, sizeof(*identity));
+	identity->uid = geteuid();
+	identity->gid = getegid();
+	snprintf(identity->user, sizeof(identity->user), "%s", user ? user->pw_name : "?");
+	if (config->user && (!user || strcmp(user->pw_name, config->user))) {
+		log_error("cannot run children as runtime.user: needs CAP_SETUID and CAP_SETGID, and "
+			  "that user in this user namespace", F_STR("user", config->user));
+		return -EPERM;
+	}
+	if (identity->uid == 0)
+		log_warn("children run as root, without capabilities: no other user can be had here");
+	return 0;
+}
+
 int rights_identity(const struct rights *rights, const struct config *config,
 		    struct identity *identity)
 {
 	const struct passwd *user;
 
 	memset(identity, 0, sizeof(*identity));
-	if (!rights->set_identity) {
-		identity->uid = geteuid();
-		identity->gid = getegid();
-		user = getpwuid(identity->uid);
-		snprintf(identity->user, sizeof(identity->user), "%s", user ? user->pw_name : "?");
-		if (config->user && (!user || strcmp(user->pw_name, config->user))) {
-			log_error("cannot run children as runtime.user: needs CAP_SETUID and "
-				  "CAP_SETGID (run as root)", F_STR("user", config->user));
-			return -EPERM;
-		}
-		return 0;
-	}
+	if (!rights->set_identity)
+		return own_identity(config, identity);
 	int ret = find_user(config->user, &user);
 
 	if (ret)
@@ -151,6 +188,9 @@ int rights_identity(const struct rights *rights, const struct config *config,
 	identity->gid = user->pw_gid;
 	snprintf(identity->user, sizeof(identity->user), "%s", user->pw_name);
 	ret = find_group(config->group, identity);
+	if (!ret && (!is_mapped("/proc/self/uid_map", identity->uid) ||
+		     !is_mapped("/proc/self/gid_map", identity->gid)))
+		return own_identity(config, identity);
 	if (!ret && identity->uid == 0)
 		log_warn("children run as root: set runtime.user to a user without rights");
 	return ret;
