@@ -12,7 +12,8 @@
 
 /* Before config's commit: fills new rows, brings weights and totals of the others up to date. */
 void publish_config(struct state *state, const struct config *config, uint64_t now_ns);
-/* After a commit or an abort: rows whose id nobody has become unused. */
+/* Rows whose id nobody has become unused. Not before every worker has left the config that had
+ * them. */
 void publish_sweep(struct state *state, const struct ids *ids);
 
 #endif

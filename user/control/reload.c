@@ -19,6 +19,9 @@
 #include "proxy/tls_check.h"
 
 #define RELOAD_READY_MS 10000
+/* A worker that has not read its COMMIT yet still picks among the old rows, and would answer
+ * "no backend" if they were unused already. */
+#define RELOAD_SWEEP_MS 10000
 #define RELOAD_NAMES_MS 2000 /* for the first answer to a name that the old config has not */
 
 void revision_done(struct revision *revision)
@@ -198,6 +201,19 @@ static void refuse_report(struct supervisor *supervisor, struct config_report *r
 	finish(supervisor, false, report->text);
 }
 
+static void on_sweep(struct loop_timer *timer)
+{
+	struct supervisor *supervisor = container_of(timer, struct supervisor, reload.sweep_timer);
+
+	publish_sweep(&supervisor->state, supervisor->ids);
+}
+
+static void sweep_later(struct supervisor *supervisor)
+{
+	loop_timer_set(&supervisor->loop, &supervisor->reload.sweep_timer,
+		       RELOAD_SWEEP_MS * NS_PER_MS);
+}
+
 /* Gives back what prepare took, and undoes what enforce did. */
 static void roll_back(struct supervisor *supervisor, bool enforced)
 {
@@ -215,7 +231,7 @@ static void roll_back(struct supervisor *supervisor, bool enforced)
 	if (enforced)
 		kernel_retire(&supervisor->kernel, candidate, current);
 	ids_abort(supervisor->ids);
-	publish_sweep(&supervisor->state, supervisor->ids);
+	sweep_later(supervisor);
 }
 
 static void send_new_listeners(struct supervisor *supervisor, const struct config *old,
@@ -269,7 +285,7 @@ static void commit(struct supervisor *supervisor)
 	sockets_keep(&supervisor->sockets, config);
 	kernel_retire(&supervisor->kernel, old.config, config);
 	ids_commit(supervisor->ids);
-	publish_sweep(&supervisor->state, supervisor->ids);
+	sweep_later(supervisor);
 	names_sweep(&supervisor->names, config);
 	rights_raise_nofile(config, supervisor->slots);
 	revision_done(&old);
@@ -456,6 +472,7 @@ void reload_init(struct supervisor *supervisor)
 	reload->candidate = (struct revision){ .fd = -1 };
 	reload->timer.on_timer = on_timeout;
 	reload->names_timer.on_timer = on_names_timeout;
+	reload->sweep_timer.on_timer = on_sweep;
 	reload->task.on_run = on_begin;
 }
 
@@ -463,6 +480,7 @@ void reload_done(struct supervisor *supervisor)
 {
 	loop_timer_cancel(&supervisor->loop, &supervisor->reload.timer);
 	loop_timer_cancel(&supervisor->loop, &supervisor->reload.names_timer);
+	loop_timer_cancel(&supervisor->loop, &supervisor->reload.sweep_timer);
 	loop_defer_cancel(&supervisor->reload.task);
 	revision_done(&supervisor->reload.candidate);
 }

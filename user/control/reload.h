@@ -31,6 +31,7 @@ struct reload {
 	bool waits_for_names;	    /* a new name is being asked for the first time */
 	struct loop_timer names_timer;
 	struct loop_task task;	    /* begins what is wanted next */
+	struct loop_timer sweep_timer;
 	uint64_t asked;		    /* reloads of the file asked for so far */
 	uint64_t covers;	    /* of these, how many the file read last answers */
 	uint64_t last_number;	    /* of revisions */
