@@ -40,6 +40,9 @@ struct h2 {
 
 	/* the session layer's */
 	struct nghttp2_session *session;
+	bool receiving;	    /* within the session's receiving */
+	bool deaf;	    /* the end was asked for: nothing more is received */
+	uint32_t last_code; /* what it ends with, while deaf */
 	struct h2_block_buffer *in_block; /* a header block that is not complete yet */
 	void *frame_buffer;		  /* the session's large output buffer */
 	int32_t peer_reset_id;		  /* stream of the RST_STREAM being received */

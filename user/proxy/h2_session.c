@@ -2,14 +2,14 @@
 /*
  * h2_session.c - the session layer of h2: nghttp2's callbacks turned into h2's events, and h2's
  * submissions turned into nghttp2's. The only file that calls nghttp2. DATA is pulled straight
- * into the output area of the process; header blocks are gathered in a buffer that lives only while
- * the block is incomplete.
+ * into the output area of the process.
  */
 #include <errno.h>
 #include <nghttp2/nghttp2.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "proxy/h2_block.h"
 #include "proxy/h2_internal.h"
 #include "proxy/h2_mem.h"
 
@@ -17,7 +17,6 @@
 #define FRAME_HEAD  9u
 #define SEND_BLOCK_MAX ((size_t)2 * 1024 * 1024)
 #define CONTINUATIONS_MAX 72 /* 1 MiB, the largest header list to be configured, and some */
-#define HEADERS_MAX 512 /* fields of one block; more counts as too large */
 
 static struct {
 	size_t len;
@@ -25,90 +24,11 @@ static struct {
 	uint8_t bytes[OUT_SIZE];
 } out;
 
-/* ---- header blocks ---- */
-
-struct h2_block_buffer {
-	int32_t id;
-	bool too_large;
-	size_t list_bytes; /* as RFC 9113 6.5.2 counts */
-	size_t n, len, cap;
-	char *bytes;
-	struct h2_header headers[HEADERS_MAX];
-};
-
-static struct h2_block_buffer *spare_block;
-
-static struct h2_block_buffer *block_get(int32_t id)
-{
-	struct h2_block_buffer *block = spare_block;
-
-	if (block)
-		spare_block = NULL;
-	else
-		block = calloc(1, sizeof(*block));
-	if (!block)
-		return NULL;
-	block->id = id;
-	block->too_large = false;
-	block->n = block->len = block->list_bytes = 0;
-	return block;
-}
-
-static void block_put(struct h2_block_buffer *block)
-{
-	if (!block)
-		return;
-	if (!spare_block) {
-		spare_block = block;
-		return;
-	}
-	free(block->bytes);
-	free(block);
-}
-
 /* Frees what is kept for reuse, for a leak-clean exit. */
 void h2_pool_trim(void)
 {
-	if (spare_block) {
-		free(spare_block->bytes);
-		free(spare_block);
-		spare_block = NULL;
-	}
+	h2_block_trim();
 	h2_mem_trim();
-}
-
-static const char *block_copy(struct h2_block_buffer *block, const uint8_t *text, size_t len)
-{
-	char *at = block->bytes + block->len;
-
-	memcpy(at, text, len);
-	at[len] = '\0';
-	block->len += len + 1;
-	return at;
-}
-
-static int block_reserve(struct h2_block_buffer *block, size_t size)
-{
-	size_t cap = block->cap ? block->cap : 4096;
-	char *bytes;
-
-	if (block->len + size <= block->cap)
-		return 0;
-	while (cap < block->len + size)
-		cap *= 2;
-	bytes = malloc(cap);
-	if (!bytes)
-		return -ENOMEM;
-	if (block->len)
-		memcpy(bytes, block->bytes, block->len);
-	for (size_t i = 0; i < block->n; i++) {
-		block->headers[i].name = bytes + (block->headers[i].name - block->bytes);
-		block->headers[i].value = bytes + (block->headers[i].value - block->bytes);
-	}
-	free(block->bytes);
-	block->bytes = bytes;
-	block->cap = cap;
-	return 0;
 }
 
 /* ---- callbacks: receiving ---- */
@@ -119,12 +39,18 @@ static void abuse(struct h2 *h2, uint32_t code, const char *reason)
 		return;
 	h2->goaway_code = code;
 	h2->reason = reason;
-	nghttp2_session_terminate_session(h2->session, code);
+	h2_session_terminate(h2, code);
 }
 
 void h2_session_abuse(struct h2 *h2, uint32_t code, const char *reason)
 {
 	abuse(h2, code, reason);
+}
+
+/* What a receiving callback returns: receiving stops where the end was asked for. */
+static int go_on(const struct h2 *h2)
+{
+	return h2->deaf || h2->silent ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
 
 static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *user_data)
@@ -133,9 +59,9 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
 
 	if (h2->server && frame->headers.cat == NGHTTP2_HCAT_REQUEST)
 		h2_stream_opened(h2);
-	block_put(h2->in_block);
-	h2->in_block = block_get(frame->hd.stream_id);
-	return h2->in_block ? 0 : NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+	h2_block_put(h2->in_block);
+	h2->in_block = h2_block_get(frame->hd.stream_id);
+	return h2->in_block ? go_on(h2) : NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 }
 
 static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
@@ -144,26 +70,20 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
 {
 	struct h2 *h2 = user_data;
 	struct h2_block_buffer *block = h2->in_block;
-	struct h2_header *header;
 
 	if (!block)
 		return 0;
 	block->list_bytes += name_len + value_len + 32;
-	if (block->list_bytes > h2->options->max_header_bytes || block->n == HEADERS_MAX) {
+	if (block->list_bytes > h2->options->max_header_bytes || block->n == H2_BLOCK_FIELDS_MAX) {
 		block->too_large = true;
 		/* A small block that inflates without end (an HPACK bomb) ends here. */
 		if (block->list_bytes > 8ull * h2->options->max_header_bytes)
 			abuse(h2, H2_ENHANCE_YOUR_CALM, "header list far over its limit");
-		return 0;
+		return go_on(h2);
 	}
-	if (block_reserve(block, name_len + value_len + 2))
+	if (h2_block_add(block, (const char *)name, name_len, (const char *)value, value_len,
+			 flags & NGHTTP2_NV_FLAG_NO_INDEX))
 		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-	header = &block->headers[block->n++];
-	header->name = block_copy(block, name, name_len);
-	header->name_len = (uint32_t)name_len;
-	header->value = block_copy(block, value, value_len);
-	header->value_len = (uint32_t)value_len;
-	header->sensitive = flags & NGHTTP2_NV_FLAG_NO_INDEX;
 	return 0;
 }
 
@@ -191,7 +111,7 @@ static void on_block_complete(struct h2 *h2, const nghttp2_frame *frame)
 		h2->events->on_headers(h2, frame->hd.stream_id, block_kind(h2, frame, block),
 				       block->headers, block->too_large ? 0 : block->n,
 				       frame->hd.flags & NGHTTP2_FLAG_END_STREAM);
-	block_put(block);
+	h2_block_put(block);
 }
 
 static void on_settings(struct h2 *h2)
@@ -260,7 +180,7 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
 	}
 	if (!calm)
 		abuse(h2, H2_ENHANCE_YOUR_CALM, "flood of control frames");
-	return 0;
+	return go_on(h2);
 }
 
 static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *data,
@@ -272,7 +192,7 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, co
 	nghttp2_session_consume_connection(session, size);
 	if (!h2->silent)
 		h2->events->on_data(h2, id, data, size);
-	return 0;
+	return go_on(h2);
 }
 
 static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, void *user_data)
@@ -288,7 +208,7 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, 
 	if (by_peer)
 		h2->peer_reset_id = 0;
 	if (h2->in_block && h2->in_block->id == id) {
-		block_put(h2->in_block);
+		h2_block_put(h2->in_block);
 		h2->in_block = NULL;
 	}
 	h2->n_streams--;
@@ -481,13 +401,22 @@ int h2_session_init(struct h2 *h2)
 void h2_session_done(struct h2 *h2)
 {
 	nghttp2_session_del(h2->session);
-	block_put(h2->in_block);
+	h2_block_put(h2->in_block);
 }
 
 int h2_session_receive(struct h2 *h2, const uint8_t *bytes, size_t size)
 {
-	ssize_t n = nghttp2_session_mem_recv(h2->session, bytes, size);
+	ssize_t n;
 
+	if (h2->deaf)
+		return 0;
+	h2->receiving = true;
+	n = nghttp2_session_mem_recv(h2->session, bytes, size);
+	h2->receiving = false;
+	if (h2->deaf)
+		return nghttp2_session_terminate_session(h2->session, h2->last_code) ?
+			       H2_INTERNAL_ERROR :
+			       0;
 	if (n >= 0)
 		return 0;
 	if (!h2->reason)
@@ -569,6 +498,13 @@ const char *h2_session_reason(const struct h2 *h2)
 
 int h2_session_terminate(struct h2 *h2, uint32_t code)
 {
+	if (h2->deaf)
+		return 0;
+	h2->deaf = true;
+	h2->last_code = code;
+	/* Within its receiving, nghttp2 may forget that it ends, and then asserts that it knew. */
+	if (h2->receiving)
+		return 0;
 	return nghttp2_session_terminate_session(h2->session, code) ? -ENOMEM : 0;
 }
 

@@ -231,6 +231,52 @@ static void pings_between_calls_are_no_flood(void **state)
 	assert_int_equal(world.server.n_requests, 150);
 }
 
+/* nghttp2 asserts where it is told to end within a callback and then meets another error. */
+static void what_follows_the_end_in_the_same_read_is_not_looked_at(void **state)
+{
+	static const uint8_t oversized[9] = { 0xff, 0xff, 0xff, RAW_DATA, 0, 0, 0, 0, 1 };
+	static const uint8_t bad_ping[9 + 1] = { 0, 0, 1, RAW_PING, 0, 0, 0, 0, 0, 0 };
+	static const uint8_t cancel[4] = { 0, 0, 0, H2_CANCEL };
+	uint8_t bytes[8192];
+	size_t size = raw_frame_put(bytes, RAW_HEADERS, RAW_END_HEADERS, 1, raw_request,
+				    sizeof(raw_request));
+
+	for (int i = 0; i < 150; i++)
+		size += raw_frame_put(bytes + size, RAW_DATA, 0, 1, NULL, 0);
+	memcpy(bytes + size, bad_ping, sizeof(bad_ping));
+	size += sizeof(bad_ping);
+	memcpy(bytes + size, oversized, sizeof(oversized));
+	size += sizeof(oversized);
+	world_raw_client(&world, true);
+	raw_send(&world, bytes, size);
+	ends_with(H2_ENHANCE_YOUR_CALM);
+	close(world.raw);
+	world.raw_len = 0;
+
+	/* And where it is the owner who closes, in any callback. */
+	for (int where = 0; where < 3; where++) {
+		size = raw_frame_put(bytes, RAW_HEADERS, RAW_END_HEADERS, 1, raw_request,
+				     sizeof(raw_request));
+		size += raw_frame_put(bytes + size, RAW_DATA, 0, 1, "x", 1);
+		size += raw_frame_put(bytes + size, RAW_RST, 0, 1, cancel, 4);
+		memcpy(bytes + size, oversized, sizeof(oversized));
+		size += sizeof(oversized);
+		memset(&world.server, 0, sizeof(world.server));
+		world.server.close_in_headers = where == 0;
+		world.server.close_in_data = where == 1;
+		world.server.close_in_closed = where == 2;
+		world_raw_client(&world, true);
+		raw_send(&world, bytes, size);
+		/* From the last one receiving goes on up to the next frame. */
+		assert_int_equal(raw_goaway_code(&world),
+				 where == 2 ? H2_FRAME_SIZE_ERROR : H2_NO_ERROR);
+		assert_null(world.server.h2);
+		close(world.raw);
+		world.raw = -1;
+		world.raw_len = 0;
+	}
+}
+
 /* A table entry of 4 KiB, then named again by one byte each. */
 static void a_block_that_inflates_without_end_is_cut_off(void **state)
 {
@@ -330,6 +376,7 @@ int main(void)
 		TEST(a_flood_of_empty_data_ends_the_connection),
 		TEST(a_flood_of_continuations_ends_the_connection),
 		TEST(pings_between_calls_are_no_flood),
+		TEST(what_follows_the_end_in_the_same_read_is_not_looked_at),
 		TEST(a_block_that_inflates_without_end_is_cut_off),
 		TEST(a_header_block_that_trickles_is_cut_off),
 		TEST(many_slow_blocks_are_no_slow_block),
