@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * h2.c - the HTTP/2 engine behind h2.h: an nghttp2 session joined to a transport, the same for
- * both sides. Owns the connection's life: opening, keepalive, draining, the two ways to die.
- * h2_session.c, the other half, owns the session's callbacks. Both are the only places that know
- * nghttp2. Nothing is freed inside an nghttp2 callback: the connection is marked, and reaped by a
- * task at the end of the turn.
+ * h2.c - the HTTP/2 engine behind h2.h: a session layer joined to a transport, the same for both
+ * sides. Owns the connection's life: opening, keepalive, draining, the two ways to die. The other
+ * half (frames, streams, windows) is described in h2_session.h. A connection that dies is marked,
+ * and freed by a task at the end of the turn, so that every caller on the stack is done with it.
  */
 #include "proxy/h2.h"
 
@@ -20,6 +19,7 @@
 #define READ_SIZE      ((size_t)64 * 1024)
 #define READS_A_TURN   8
 #define FLUSH_MAX      ((size_t)1024 * 1024)
+#define BACKLOG_MAX    ((size_t)256 * 1024)
 
 static uint8_t in[READ_SIZE];
 static unsigned alive;
@@ -142,16 +142,12 @@ void h2_close(struct h2 *h2, uint32_t code)
 	if (h2->phase == PHASE_DEAD || (h2->silent && h2->phase != PHASE_UP))
 		return;
 	let_go(h2);
-	if (h2->phase != PHASE_UP || h2_session_terminate(h2, code)) {
-		bury(h2);
-		return;
-	}
 	/* A peer that takes nothing any more does not keep the connection. */
-	if (loop_timer_set(h2->loop, &h2->timer, LINGER_NS)) {
+	if (h2->phase != PHASE_UP || loop_timer_set(h2->loop, &h2->timer, LINGER_NS)) {
 		bury(h2);
 		return;
 	}
-	h2_want_flush(h2);
+	h2_session_terminate(h2, code);
 }
 
 /* ---- output ---- */
@@ -224,13 +220,13 @@ static void flush(struct h2 *h2)
 	}
 	if (!err)
 		err = h2_session_send(h2, FLUSH_MAX);
-	if (err == -EPROTO) {
-		fail(h2, H2_DOWN_PROTOCOL, H2_INTERNAL_ERROR, "session failed");
-		return;
-	}
 	if (err && err != -EAGAIN) {
 		fail(h2, H2_DOWN_CLOSED, -err, strerror(-err));
 		return;
+	}
+	if (h2->reading_stopped && !transport_blocked(&h2->transport)) {
+		h2->reading_stopped = false;
+		transport_want_read(&h2->transport, true);
 	}
 	settle(h2);
 }
@@ -248,7 +244,6 @@ static void receive(struct h2 *h2)
 
 	for (int i = 0; i < READS_A_TURN; i++) {
 		ssize_t n = transport_read(&h2->transport, in, sizeof(in));
-		int err;
 
 		dry = n == -EAGAIN;
 		if (dry)
@@ -265,16 +260,9 @@ static void receive(struct h2 *h2)
 			continue;
 		h2->rx_bytes += (uint64_t)n;
 		h2->last_receive_ns = loop_now(h2->loop);
-		err = h2_session_receive(h2, in, (size_t)n);
+		h2_session_receive(h2, in, (size_t)n);
 		if (h2->phase == PHASE_DEAD)
 			return;
-		if (err) {
-			/* The session is lost: GOAWAY goes out by hand. */
-			h2_session_write_goaway(h2, (uint32_t)err);
-			report_down(h2, H2_DOWN_PROTOCOL, err, h2_session_reason(h2));
-			linger(h2);
-			return;
-		}
 		if ((size_t)n < sizeof(in) && !transport_pending(&h2->transport))
 			break;
 	}
@@ -282,12 +270,16 @@ static void receive(struct h2 *h2)
 	/* Half a record is pending too, and would have us spin. */
 	if (!dry && transport_pending(&h2->transport))
 		transport_yield(&h2->transport);
-	if (h2->in_block && !loop_timer_is_set(&h2->header_timer) &&
-	    h2->options->header_timeout_ms)
+	if (!h2_session_in_block(h2))
+		loop_timer_cancel(h2->loop, &h2->header_timer);
+	else if (!loop_timer_is_set(&h2->header_timer) && h2->options->header_timeout_ms)
 		loop_timer_set(h2->loop, &h2->header_timer,
 			       h2->options->header_timeout_ms * NS_PER_MS);
-	else if (!h2->in_block && loop_timer_is_set(&h2->header_timer))
-		loop_timer_cancel(h2->loop, &h2->header_timer);
+	/* Who takes no answers need not be asked for more. */
+	if (transport_blocked(&h2->transport) && h2_session_backlog(h2) > BACKLOG_MAX) {
+		h2->reading_stopped = true;
+		transport_want_read(&h2->transport, false);
+	}
 }
 
 static void on_readable(struct transport *transport)
@@ -365,7 +357,7 @@ static void on_header_timer(struct loop_timer *timer)
 {
 	struct h2 *h2 = container_of(timer, struct h2, header_timer);
 
-	h2_session_abuse(h2, H2_ENHANCE_YOUR_CALM, "header block not finished in time");
+	h2_session_error(h2, H2_ENHANCE_YOUR_CALM, "header block not finished in time");
 	h2_want_flush(h2);
 }
 
@@ -391,14 +383,22 @@ static void on_keepalive(struct loop_timer *timer)
 		arm_keepalive(h2, interval - quiet);
 		return;
 	}
-	if (!h2_session_ping(h2, "slukeepa")) {
-		h2->ping_sent_ns = now;
-		h2_want_flush(h2);
-	}
+	h2_session_ping(h2, "slukeepa");
+	h2->ping_sent_ns = now;
 	arm_keepalive(h2, h2->options->keepalive_timeout_ms * NS_PER_MS);
 }
 
 /* ---- life ---- */
+
+/* Never came to life. */
+static void h2_abandon(struct h2 *h2)
+{
+	loop_timer_cancel(h2->loop, &h2->timer);
+	loop_defer_cancel(&h2->flush_task);
+	h2_session_done(h2);
+	free(h2);
+	alive--;
+}
 
 static struct h2 *h2_new(struct loop *loop, bool server, const struct h2_options *options,
 			 const struct h2_events *events, void *user)
@@ -422,20 +422,10 @@ static struct h2 *h2_new(struct loop *loop, bool server, const struct h2_options
 	if (h2_session_init(h2) ||
 	    (options->open_timeout_ms &&
 	     loop_timer_set(loop, &h2->timer, options->open_timeout_ms * NS_PER_MS))) {
-		h2_session_done(h2);
-		free(h2);
-		alive--;
+		h2_abandon(h2);
 		return NULL;
 	}
 	return h2;
-}
-
-static void h2_abandon(struct h2 *h2)
-{
-	loop_timer_cancel(h2->loop, &h2->timer);
-	h2_session_done(h2);
-	free(h2);
-	alive--;
 }
 
 struct h2 *h2_accept(struct loop *loop, int fd, struct tls_context *tls_context,
@@ -501,10 +491,9 @@ void h2_drain(struct h2 *h2)
 		fail(h2, H2_DOWN_CLOSED, 0, "drained");
 		return;
 	}
-	if (h2->server && !h2_session_goaway_notice(h2) &&
-	    !loop_timer_set(h2->loop, &h2->timer, DRAIN_PING_NS)) {
+	if (h2->server && !loop_timer_set(h2->loop, &h2->timer, DRAIN_PING_NS)) {
 		h2->drain = DRAIN_NOTICE;
-		h2_want_flush(h2);
+		h2_session_goaway_notice(h2);
 		return;
 	}
 	h2_drain_last(h2);

@@ -1,21 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * h2_internal.h - what h2.c (the connection) and h2_session.c (the session layer) share. For these
- * two only. The session layer's own state is opaque here: replacing nghttp2 touches h2_session.c
- * alone.
+ * h2_internal.h - what h2.c (the connection) and the session layer under it (h2_session.h) share.
+ * For the h2_*.c files only.
  */
 #ifndef SLUICE_PROXY_H2_INTERNAL_H
 #define SLUICE_PROXY_H2_INTERNAL_H
 
 #include "proxy/h2.h"
-#include "proxy/h2_guard.h"
 #include "proxy/transport.h"
 
 enum h2_phase { PHASE_OPENING, PHASE_UP, PHASE_LINGER, PHASE_DEAD };
 enum h2_drain_phase { DRAIN_NONE, DRAIN_NOTICE, DRAIN_DUE, DRAIN_LAST };
 
-struct nghttp2_session;
-struct h2_block_buffer;
+struct h2_session;
 
 struct h2 {
 	struct loop *loop;
@@ -28,6 +25,7 @@ struct h2 {
 	bool server;
 	bool silent; /* the owner has let go: no more callbacks */
 	bool goaway_received;
+	bool reading_stopped; /* until the peer takes what we have for it */
 	struct loop_task flush_task, reap_task;
 	struct loop_timer timer; /* opening, draining, closing: never two at once */
 	struct loop_timer header_timer, keepalive_timer;
@@ -39,18 +37,9 @@ struct h2 {
 	uint32_t peer_max_streams;
 
 	/* the session layer's */
-	struct nghttp2_session *session;
-	bool receiving;	    /* within the session's receiving */
-	bool deaf;	    /* the end was asked for: nothing more is received */
-	uint32_t last_code; /* what it ends with, while deaf */
-	struct h2_block_buffer *in_block; /* a header block that is not complete yet */
-	void *frame_buffer;		  /* the session's large output buffer */
-	int32_t peer_reset_id;		  /* stream of the RST_STREAM being received */
-	int32_t trailers_id;		  /* stream whose trailers were submitted in this pull */
-	uint32_t goaway_code;		  /* error of the GOAWAY that we sent */
-	const char *reason;		  /* why we sent it */
-	int32_t unsent_id;		  /* request whose HEADERS could not be sent */
-	struct h2_guard resets, control, empty_data;
+	struct h2_session *session;
+	uint32_t goaway_code; /* error of the GOAWAY that we sent */
+	const char *reason;   /* why we sent it */
 };
 
 /* h2.c, for the session layer */
@@ -60,24 +49,28 @@ void h2_want_flush(struct h2 *h2);
 void h2_drain_last(struct h2 *h2);
 int h2_write(struct h2 *h2, const uint8_t *bytes, size_t size);
 
-/* h2_session.c, for the connection */
+/* The session layer, for the connection. */
 int h2_session_init(struct h2 *h2);
 void h2_session_done(struct h2 *h2);
-/* Feeds bytes. 0, or the enum h2_error to end the connection with. */
-int h2_session_receive(struct h2 *h2, const uint8_t *bytes, size_t size);
-/* Writes what is queued, about max bytes. 0, -EAGAIN (blocked), -EPROTO, -errno. */
+/* Feeds bytes. A connection error queues its GOAWAY and ends the session. */
+void h2_session_receive(struct h2 *h2, const uint8_t *bytes, size_t size);
+/* A header block has begun and is not complete. */
+bool h2_session_in_block(const struct h2 *h2);
+/* Writes what is queued, about max bytes. 0, -EAGAIN (blocked), -errno. */
 int h2_session_send(struct h2 *h2, size_t max);
+/* Control frames and header blocks that wait to be written, bytes. */
+size_t h2_session_backlog(const struct h2 *h2);
 /* Gives back memory that an idle session does not need. */
 void h2_session_trim(struct h2 *h2);
 /* Neither side has anything to say any more. */
 bool h2_session_ended(const struct h2 *h2);
 const char *h2_session_reason(const struct h2 *h2);
-int h2_session_terminate(struct h2 *h2, uint32_t code);
-/* GOAWAY with code for what the peer did; the connection ends once it is sent. */
-void h2_session_abuse(struct h2 *h2, uint32_t code, const char *reason);
-int h2_session_ping(struct h2 *h2, const char opaque[8]);
-int h2_session_goaway_notice(struct h2 *h2);
+/* GOAWAY and nothing after it. */
+void h2_session_terminate(struct h2 *h2, uint32_t code);
+/* A connection error: GOAWAY with code, and the end. Only the first one counts. */
+void h2_session_error(struct h2 *h2, uint32_t code, const char *reason);
+void h2_session_ping(struct h2 *h2, const char opaque[8]);
+void h2_session_goaway_notice(struct h2 *h2);
 void h2_session_goaway_last(struct h2 *h2);
-void h2_session_write_goaway(struct h2 *h2, uint32_t code);
 
 #endif

@@ -1,0 +1,682 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * h2_receive.c - bytes in: frames are taken apart and checked (RFC 9113 sections 4 to 6), and what
+ * they mean is told to the owner. Called by h2.c with what the transport read. DATA is handed on
+ * piece by piece as it comes; other frames are gathered first where they come in pieces.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "proxy/h2_internal.h"
+#include "proxy/h2_session.h"
+
+/* Frames of one block beyond those that its allowed size needs: CVE-2024-28182. */
+#define CONTINUATIONS_SPARE 8u
+#define SETTINGS_MAX	  64u
+/* Acknowledgements that the peer made us queue and does not take. */
+#define ACKS_MAX 1000u
+
+static const char magic[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+#define MAGIC_LEN (sizeof(magic) - 1)
+
+static void protocol_error(struct h2 *h2, const char *reason)
+{
+	h2_session_error(h2, H2_PROTOCOL_ERROR, reason);
+}
+
+/* Never opened by anyone. */
+static bool is_idle(const struct h2 *h2, int32_t id)
+{
+	if (h2->server)
+		return !(id & 1) || id > h2->session->last_peer_id;
+	return !(id & 1) || (uint32_t)id >= h2->session->next_id;
+}
+
+/* ---- header blocks ---- */
+
+static void stream_ended(struct h2 *h2, struct h2_stream *stream)
+{
+	if (stream->closing)
+		return;
+	if (stream->content_left > 0) {
+		h2_session_stream_error(h2, stream, H2_PROTOCOL_ERROR);
+		return;
+	}
+	stream->remote_end = true;
+	h2_session_stream_check(h2, stream);
+}
+
+/* What a complete block of an open stream is; the check of its fields decides the rest. */
+static enum h2_block block_kind(const struct h2 *h2, const struct h2_stream *stream,
+				const struct h2_fields *block)
+{
+	const struct h2_header *headers;
+	size_t n;
+
+	if (stream->headers_done)
+		return H2_BLOCK_TRAILERS;
+	if (h2->server)
+		return H2_BLOCK_REQUEST;
+	headers = h2_fields_headers(block, &n);
+	if (n && !strcmp(headers[0].name, ":status") && headers[0].value[0] == '1')
+		return H2_BLOCK_INFORMATIONAL;
+	return H2_BLOCK_RESPONSE;
+}
+
+static void deliver_block(struct h2 *h2, struct h2_stream *stream, struct h2_fields *block,
+			  bool end)
+{
+	enum h2_block kind = block_kind(h2, stream, block);
+	enum h2_fields_verdict verdict;
+	const struct h2_header *headers;
+	int64_t content_length;
+	int32_t id = stream->id;
+	size_t n;
+
+	verdict = h2_fields_check(block, kind, &content_length);
+	if (verdict == H2_FIELDS_MALFORMED || verdict == H2_FIELDS_NOMEM ||
+	    (kind == H2_BLOCK_TRAILERS && !end) || (kind == H2_BLOCK_INFORMATIONAL && end)) {
+		/* A malformed message is a stream error (RFC 9113 8.1.1). */
+		h2_session_stream_error(h2, stream,
+					verdict == H2_FIELDS_NOMEM ? H2_INTERNAL_ERROR :
+								     H2_PROTOCOL_ERROR);
+		return;
+	}
+	if (kind == H2_BLOCK_REQUEST || kind == H2_BLOCK_RESPONSE) {
+		stream->headers_done = true;
+		stream->content_left = content_length;
+	}
+	headers = h2_fields_headers(block, &n);
+	if (verdict == H2_FIELDS_OVER) {
+		kind = H2_BLOCK_TOO_LARGE;
+		n = 0;
+	}
+	if (!h2->silent)
+		h2->events->on_headers(h2, id, kind, headers, n, end);
+	/* The owner may have reset it, but nothing is forgotten before the flush. */
+	if (end)
+		stream_ended(h2, stream);
+}
+
+/* HEADERS that open a stream at the server. NULL: refused, or the connection is over. */
+static struct h2_stream *open_stream(struct h2 *h2, int32_t id)
+{
+	struct h2_session *session = h2->session;
+	struct h2_stream *stream;
+
+	if (id > session->goaway_id)
+		return NULL;
+	session->last_peer_id = id;
+	stream = h2->n_streams >= h2->options->max_streams ? NULL : h2_streams_add(session, id);
+	if (!stream) {
+		h2_send_u32(h2, H2_RST_STREAM, id, H2_REFUSED_STREAM);
+		session->recent_resets[session->recent_at++ % H2_RECENT_RESETS] = id;
+		return NULL;
+	}
+	stream->send_window = session->peer_initial_window;
+	stream->receive_window = (int32_t)h2->options->stream_window_bytes;
+	h2_stream_opened(h2);
+	return stream;
+}
+
+static void block_complete(struct h2 *h2)
+{
+	struct h2_session *session = h2->session;
+	struct h2_fields *block = session->block;
+	int32_t id = session->block_id;
+	struct h2_stream *stream = h2_streams_find(session, id);
+	bool end = session->block_flags & H2_FLAG_END_STREAM;
+
+	session->block = NULL;
+	session->block_id = 0;
+	loop_timer_cancel(h2->loop, &h2->header_timer);
+	if (!stream && h2->server && is_idle(h2, id))
+		stream = open_stream(h2, id);
+	if (stream && !stream->closing && !session->ended) {
+		if (stream->remote_end)
+			h2_session_stream_error(h2, stream, H2_STREAM_CLOSED);
+		else
+			deliver_block(h2, stream, block, end);
+	}
+	h2_fields_free(block);
+}
+
+static void take_fragment(struct h2 *h2, const uint8_t *bytes, size_t size, bool last)
+{
+	struct h2_session *session = h2->session;
+	int err = h2_hpack_decode(&session->decoder, session->block, bytes, size, last);
+
+	if (err == -EBADMSG)
+		h2_session_error(h2, H2_COMPRESSION_ERROR, "header block cannot be decompressed");
+	else if (err)
+		h2_session_error(h2, H2_INTERNAL_ERROR, "out of memory");
+	else if (h2_fields_so_far(session->block) == H2_FIELDS_BOMB)
+		h2_session_error(h2, H2_ENHANCE_YOUR_CALM, "header list far over its limit");
+	else if (last)
+		block_complete(h2);
+}
+
+static void on_headers_frame(struct h2 *h2, const uint8_t *bytes, size_t size)
+{
+	struct h2_session *session = h2->session;
+	int32_t id = session->frame_id;
+	struct h2_stream *stream = h2_streams_find(session, id);
+	size_t padding = 0, skip = 0;
+
+	session->control_frames.tat_ns = 0;
+	if (session->flags & H2_FLAG_PADDED) {
+		skip = 1;
+		padding = size ? bytes[0] : 0;
+	}
+	if (session->flags & H2_FLAG_PRIORITY)
+		skip += 5;
+	if (size < skip || size - skip < padding) {
+		protocol_error(h2, "HEADERS too short for its padding");
+		return;
+	}
+	if (!id || (h2->server && !(id & 1)) || (!h2->server && !stream && is_idle(h2, id))) {
+		protocol_error(h2, "HEADERS on a stream that cannot be");
+		return;
+	}
+	if (!stream && h2->server && !is_idle(h2, id) && !h2_session_was_reset(session, id)) {
+		h2_session_error(h2, H2_STREAM_CLOSED, "HEADERS on a closed stream");
+		return;
+	}
+	session->block = h2_fields_new(h2->options->max_header_bytes);
+	if (!session->block) {
+		h2_session_error(h2, H2_INTERNAL_ERROR, "out of memory");
+		return;
+	}
+	session->block_id = id;
+	session->block_flags = session->flags;
+	session->continuations = 0;
+	take_fragment(h2, bytes + skip, size - skip - padding,
+		      session->flags & H2_FLAG_END_HEADERS);
+}
+
+static void on_continuation(struct h2 *h2, const uint8_t *bytes, size_t size)
+{
+	struct h2_session *session = h2->session;
+
+	if (++session->continuations >
+	    h2->options->max_header_bytes / H2_FRAME_PAYLOAD_MAX + CONTINUATIONS_SPARE) {
+		h2_session_error(h2, H2_ENHANCE_YOUR_CALM, "too many CONTINUATION frames");
+		return;
+	}
+	take_fragment(h2, bytes, size, session->flags & H2_FLAG_END_HEADERS);
+}
+
+/* ---- control frames ---- */
+
+static bool control_allowed(struct h2 *h2)
+{
+	struct h2_session *session = h2->session;
+
+	if (session->acks < ACKS_MAX &&
+	    h2_guard_allow(&session->control_frames, loop_now(h2->loop), GUARD_CONTROL_INTERVAL_NS,
+			   GUARD_CONTROL_BURST))
+		return true;
+	h2_session_error(h2, H2_ENHANCE_YOUR_CALM, "flood of control frames");
+	return false;
+}
+
+struct window_change {
+	struct h2 *h2;
+	int64_t delta;
+};
+
+static void change_window(void *ctx, struct h2_stream *stream)
+{
+	struct window_change *change = ctx;
+	int64_t window = stream->send_window + change->delta;
+
+	if (window > H2_WINDOW_MAX) {
+		h2_session_error(change->h2, H2_FLOW_CONTROL_ERROR, "window over 2^31-1");
+		return;
+	}
+	stream->send_window = (int32_t)window;
+	if (window > 0)
+		h2_send_ready(change->h2, stream);
+}
+
+static void apply_setting(struct h2 *h2, uint32_t id, uint32_t value)
+{
+	struct h2_session *session = h2->session;
+	struct window_change change = { .h2 = h2 };
+
+	switch (id) {
+	case H2_SETTINGS_HEADER_TABLE_SIZE:
+		if (h2_hpack_set_table_size(&session->encoder, value))
+			h2_session_error(h2, H2_INTERNAL_ERROR, "out of memory");
+		break;
+	case H2_SETTINGS_ENABLE_PUSH:
+		if (value > 1 || (value && !h2->server))
+			protocol_error(h2, "bad SETTINGS_ENABLE_PUSH");
+		break;
+	case H2_SETTINGS_MAX_CONCURRENT_STREAMS:
+		h2->peer_max_streams = value;
+		break;
+	case H2_SETTINGS_INITIAL_WINDOW_SIZE:
+		if (value > H2_WINDOW_MAX) {
+			h2_session_error(h2, H2_FLOW_CONTROL_ERROR, "window over 2^31-1");
+			break;
+		}
+		change.delta = (int64_t)value - session->peer_initial_window;
+		session->peer_initial_window = (int32_t)value;
+		h2_streams_each(session, change_window, &change);
+		break;
+	case H2_SETTINGS_MAX_FRAME_SIZE:
+		if (value < 16384 || value > 16777215)
+			protocol_error(h2, "bad SETTINGS_MAX_FRAME_SIZE");
+		break;
+	default: /* unknown settings are ignored (6.5.2) */
+		break;
+	}
+}
+
+static void on_settings(struct h2 *h2, const uint8_t *bytes, size_t size)
+{
+	struct h2_session *session = h2->session;
+
+	if (session->frame_id) {
+		protocol_error(h2, "SETTINGS on a stream");
+		return;
+	}
+	if (session->flags & H2_FLAG_ACK) {
+		if (size)
+			h2_session_error(h2, H2_FRAME_SIZE_ERROR, "SETTINGS ACK with a payload");
+		return;
+	}
+	if (size % 6) {
+		h2_session_error(h2, H2_FRAME_SIZE_ERROR, "SETTINGS of a broken length");
+		return;
+	}
+	if (size / 6 > SETTINGS_MAX) {
+		h2_session_error(h2, H2_ENHANCE_YOUR_CALM, "too many settings");
+		return;
+	}
+	if (!control_allowed(h2))
+		return;
+	for (size_t i = 0; i < size && !session->ended; i += 6)
+		apply_setting(h2, (uint32_t)bytes[i] << 8 | bytes[i + 1], h2_get_u32(bytes + i + 2));
+	if (session->ended)
+		return;
+	session->acks++;
+	h2_send_frame(h2, H2_SETTINGS, H2_FLAG_ACK, 0, NULL, 0);
+	session->settings_received = true;
+	h2_mark_up(h2);
+	if (h2->events->on_capacity && !h2->silent)
+		h2->events->on_capacity(h2);
+}
+
+static void on_ping(struct h2 *h2, const uint8_t *bytes, size_t size)
+{
+	struct h2_session *session = h2->session;
+
+	if (session->frame_id) {
+		protocol_error(h2, "PING on a stream");
+	} else if (size != 8) {
+		h2_session_error(h2, H2_FRAME_SIZE_ERROR, "PING of a broken length");
+	} else if (session->flags & H2_FLAG_ACK) {
+		if (h2->drain == DRAIN_NOTICE && !memcmp(bytes, "sludrain", 8))
+			h2_drain_last(h2);
+	} else if (control_allowed(h2)) {
+		session->acks++;
+		h2_send_frame(h2, H2_PING, H2_FLAG_ACK, 0, bytes, 8);
+	}
+}
+
+struct goaway {
+	struct h2 *h2;
+	int32_t last_id;
+};
+
+static void close_above(void *ctx, struct h2_stream *stream)
+{
+	struct goaway *goaway = ctx;
+
+	if (stream->id > goaway->last_id && !stream->closing)
+		h2_session_stream_closed(goaway->h2, stream, H2_REFUSED_STREAM, true, true);
+}
+
+static void on_goaway(struct h2 *h2, const uint8_t *bytes, size_t size)
+{
+	struct h2_session *session = h2->session;
+	struct goaway goaway = { .h2 = h2 };
+
+	if (session->frame_id || size < 8) {
+		h2_session_error(h2, session->frame_id ? H2_PROTOCOL_ERROR : H2_FRAME_SIZE_ERROR,
+				 "broken GOAWAY");
+		return;
+	}
+	goaway.last_id = (int32_t)(h2_get_u32(bytes) & H2_STREAM_ID_MAX);
+	h2->goaway_received = true;
+	if (h2->events->on_goaway && !h2->silent)
+		h2->events->on_goaway(h2, goaway.last_id, h2_get_u32(bytes + 4));
+	if (!h2->server)
+		h2_streams_each(session, close_above, &goaway);
+}
+
+static void on_window_update(struct h2 *h2, const uint8_t *bytes, size_t size)
+{
+	struct h2_session *session = h2->session;
+	int32_t id = session->frame_id;
+	struct window_change change = { .h2 = h2 };
+	struct h2_stream *stream;
+
+	if (size != 4) {
+		h2_session_error(h2, H2_FRAME_SIZE_ERROR, "WINDOW_UPDATE of a broken length");
+		return;
+	}
+	change.delta = h2_get_u32(bytes) & H2_WINDOW_MAX;
+	if (!id) {
+		bool was_empty = session->send_window <= 0;
+
+		session->send_window += change.delta;
+		if (!change.delta)
+			protocol_error(h2, "WINDOW_UPDATE of 0");
+		else if (session->send_window > H2_WINDOW_MAX)
+			h2_session_error(h2, H2_FLOW_CONTROL_ERROR, "window over 2^31-1");
+		else if (was_empty) {
+			change.delta = 0;
+			h2_streams_each(session, change_window, &change);
+		}
+		return;
+	}
+	stream = h2_streams_find(session, id);
+	if (!stream || stream->closing) {
+		if (is_idle(h2, id))
+			protocol_error(h2, "WINDOW_UPDATE on an idle stream");
+		return;
+	}
+	if (!change.delta)
+		h2_session_stream_error(h2, stream, H2_PROTOCOL_ERROR);
+	else if (stream->send_window + change.delta > H2_WINDOW_MAX)
+		h2_session_stream_error(h2, stream, H2_FLOW_CONTROL_ERROR);
+	else
+		change_window(&change, stream);
+}
+
+static void on_rst_stream(struct h2 *h2, const uint8_t *bytes, size_t size)
+{
+	struct h2_session *session = h2->session;
+	int32_t id = session->frame_id;
+	struct h2_stream *stream = h2_streams_find(session, id);
+	uint32_t code;
+
+	if (size != 4) {
+		h2_session_error(h2, H2_FRAME_SIZE_ERROR, "RST_STREAM of a broken length");
+		return;
+	}
+	if (!id || is_idle(h2, id)) {
+		protocol_error(h2, "RST_STREAM on an idle stream");
+		return;
+	}
+	if (h2->server && !h2_guard_allow(&session->resets, loop_now(h2->loop),
+					  GUARD_RESET_INTERVAL_NS, GUARD_RESET_BURST)) {
+		h2_session_error(h2, H2_ENHANCE_YOUR_CALM, "streams reset too fast");
+		return;
+	}
+	if (!stream || stream->closing)
+		return;
+	code = h2_get_u32(bytes);
+	h2_session_stream_closed(h2, stream, code, code == H2_REFUSED_STREAM, true);
+}
+
+static void on_priority(struct h2 *h2, size_t size)
+{
+	struct h2_session *session = h2->session;
+	struct h2_stream *stream;
+
+	if (!session->frame_id) {
+		protocol_error(h2, "PRIORITY without a stream");
+	} else if (size != 5) {
+		stream = h2_streams_find(session, session->frame_id);
+		if (stream && !stream->closing)
+			h2_session_stream_error(h2, stream, H2_FRAME_SIZE_ERROR);
+		else
+			h2_session_error(h2, H2_FRAME_SIZE_ERROR, "PRIORITY of a broken length");
+	}
+}
+
+static void on_frame(struct h2 *h2, const uint8_t *bytes, size_t size)
+{
+	switch (h2->session->type) {
+	case H2_HEADERS:
+		on_headers_frame(h2, bytes, size);
+		break;
+	case H2_PRIORITY:
+		on_priority(h2, size);
+		break;
+	case H2_RST_STREAM:
+		on_rst_stream(h2, bytes, size);
+		break;
+	case H2_SETTINGS:
+		on_settings(h2, bytes, size);
+		break;
+	case H2_PUSH_PROMISE:
+		protocol_error(h2, "PUSH_PROMISE");
+		break;
+	case H2_PING:
+		on_ping(h2, bytes, size);
+		break;
+	case H2_GOAWAY:
+		on_goaway(h2, bytes, size);
+		break;
+	case H2_WINDOW_UPDATE:
+		on_window_update(h2, bytes, size);
+		break;
+	case H2_CONTINUATION:
+		on_continuation(h2, bytes, size);
+		break;
+	default: /* unknown types are ignored (RFC 9113 5.5), but not for free */
+		control_allowed(h2);
+		break;
+	}
+}
+
+/* ---- DATA ---- */
+
+/* The whole frame counts against both windows, padding included (RFC 9113 6.9.1). */
+static void data_begins(struct h2 *h2)
+{
+	struct h2_session *session = h2->session;
+	int32_t id = session->frame_id;
+	struct h2_stream *stream = h2_streams_find(session, id);
+	uint32_t size = session->payload_left, window = h2->options->connection_window_bytes;
+
+	session->control_frames.tat_ns = 0;
+	session->padding = 0;
+	session->padding_read = !(session->flags & H2_FLAG_PADDED);
+	if (!id || is_idle(h2, id)) {
+		protocol_error(h2, "DATA on an idle stream");
+		return;
+	}
+	if (!session->padding_read && !size) {
+		h2_session_error(h2, H2_FRAME_SIZE_ERROR, "DATA too short for its padding");
+		return;
+	}
+	/* The connection's window is given back at once: only streams stall. */
+	session->receive_consumed += size;
+	if (session->receive_consumed > window) {
+		h2_session_error(h2, H2_FLOW_CONTROL_ERROR, "connection window exceeded");
+		return;
+	}
+	if (session->receive_consumed >= window / 2) {
+		h2_send_u32(h2, H2_WINDOW_UPDATE, 0, session->receive_consumed);
+		session->receive_consumed = 0;
+	}
+	if (!size && !(session->flags & H2_FLAG_END_STREAM) &&
+	    !h2_guard_allow(&session->empty_data, loop_now(h2->loop), GUARD_EMPTY_INTERVAL_NS,
+			    GUARD_EMPTY_BURST)) {
+		h2_session_error(h2, H2_ENHANCE_YOUR_CALM, "flood of empty DATA frames");
+		return;
+	}
+	if (!stream || stream->closing)
+		return;
+	if (stream->remote_end) {
+		h2_session_stream_error(h2, stream, H2_STREAM_CLOSED);
+	} else if (!stream->headers_done) {
+		h2_session_stream_error(h2, stream, H2_PROTOCOL_ERROR);
+	} else if ((int64_t)size > stream->receive_window) {
+		h2_session_stream_error(h2, stream, H2_FLOW_CONTROL_ERROR);
+	} else {
+		stream->receive_window -= (int32_t)size;
+	}
+}
+
+static void data_ends(struct h2 *h2)
+{
+	struct h2_session *session = h2->session;
+	struct h2_stream *stream = h2_streams_find(session, session->frame_id);
+
+	if (!stream || stream->closing || !(session->flags & H2_FLAG_END_STREAM))
+		return;
+	if (!h2->silent && stream->content_left <= 0)
+		h2->events->on_end(h2, session->frame_id);
+	stream_ended(h2, stream);
+}
+
+/* Takes what is here of the frame's payload; the number of bytes. */
+static size_t take_data(struct h2 *h2, const uint8_t *bytes, size_t size)
+{
+	struct h2_session *session = h2->session;
+	struct h2_stream *stream = h2_streams_find(session, session->frame_id);
+	size_t taken = 0, data;
+
+	if (size > session->payload_left)
+		size = session->payload_left;
+	if (!session->padding_read && size) {
+		session->padding = bytes[0];
+		session->padding_read = true;
+		session->payload_left--;
+		taken = 1;
+		if (session->padding > session->payload_left) {
+			protocol_error(h2, "DATA too short for its padding");
+			return size;
+		}
+		h2_credit(h2, session->frame_id, session->padding + 1u);
+	}
+	data = session->payload_left > session->padding ? session->payload_left - session->padding :
+							  0;
+	if (data > size - taken)
+		data = size - taken;
+	if (data && stream && !stream->closing) {
+		if (stream->content_left >= 0 && (stream->content_left -= (int64_t)data) < 0)
+			h2_session_stream_error(h2, stream, H2_PROTOCOL_ERROR);
+		else if (!h2->silent)
+			h2->events->on_data(h2, session->frame_id, bytes + taken, data);
+	}
+	session->payload_left -= (uint32_t)(size - taken);
+	return size;
+}
+
+/* ---- the byte stream ---- */
+
+static void frame_begins(struct h2 *h2)
+{
+	struct h2_session *session = h2->session;
+	const uint8_t *head = session->head;
+
+	session->payload_left = (uint32_t)head[0] << 16 | (uint32_t)head[1] << 8 | head[2];
+	session->type = head[3];
+	session->flags = head[4];
+	session->frame_id = (int32_t)(h2_get_u32(head + 5) & H2_STREAM_ID_MAX);
+	session->in_frame = true;
+	session->head_len = 0;
+	if (!session->settings_received &&
+	    (session->type != H2_SETTINGS || session->flags & H2_FLAG_ACK))
+		protocol_error(h2, "the first frame is not SETTINGS");
+	else if (session->payload_left > H2_FRAME_PAYLOAD_MAX)
+		h2_session_error(h2, H2_FRAME_SIZE_ERROR, "frame over 16384 bytes");
+	else if (session->block_id &&
+		 (session->type != H2_CONTINUATION || session->frame_id != session->block_id))
+		protocol_error(h2, "header block interrupted");
+	else if (!session->block_id && session->type == H2_CONTINUATION)
+		protocol_error(h2, "CONTINUATION without HEADERS");
+	else if (session->type == H2_DATA)
+		data_begins(h2);
+}
+
+/* Frames other than DATA: whole from where they are, or gathered. The number of bytes taken, or
+ * -ENOMEM. */
+static ssize_t take_control(struct h2 *h2, const uint8_t *bytes, size_t size)
+{
+	struct h2_session *session = h2->session;
+	struct h2_bytes *partial = &session->partial;
+
+	if (!partial->len && size >= session->payload_left) {
+		size = session->payload_left;
+		session->in_frame = false;
+		on_frame(h2, bytes, size);
+		return (ssize_t)size;
+	}
+	if (size > session->payload_left - partial->len)
+		size = session->payload_left - partial->len;
+	if (h2_bytes_reserve(partial, size))
+		return -ENOMEM;
+	memcpy(partial->at + partial->len, bytes, size);
+	partial->len += size;
+	if (partial->len == session->payload_left) {
+		session->in_frame = false;
+		on_frame(h2, partial->at, partial->len);
+		h2_bytes_done(partial);
+	}
+	return (ssize_t)size;
+}
+
+/* The client's connection preface. The number of bytes taken; -EPROTO. */
+static ssize_t take_magic(struct h2_session *session, const uint8_t *bytes, size_t size)
+{
+	if (size > MAGIC_LEN - session->magic_len)
+		size = MAGIC_LEN - session->magic_len;
+	if (memcmp(magic + session->magic_len, bytes, size))
+		return -EPROTO;
+	session->magic_len += (uint8_t)size;
+	session->preface_done = session->magic_len == MAGIC_LEN;
+	return (ssize_t)size;
+}
+
+static size_t take_head(struct h2_session *session, const uint8_t *bytes, size_t size)
+{
+	if (size > H2_FRAME_HEAD - session->head_len)
+		size = H2_FRAME_HEAD - session->head_len;
+	memcpy(session->head + session->head_len, bytes, size);
+	session->head_len += (uint8_t)size;
+	return size;
+}
+
+void h2_session_receive(struct h2 *h2, const uint8_t *bytes, size_t size)
+{
+	struct h2_session *session = h2->session;
+
+	while (!session->ended && (size || (session->in_frame && !session->payload_left))) {
+		ssize_t n;
+
+		if (!session->preface_done) {
+			n = take_magic(session, bytes, size);
+			if (n < 0) {
+				protocol_error(h2, "not HTTP/2");
+				break;
+			}
+		} else if (!session->in_frame) {
+			n = (ssize_t)take_head(session, bytes, size);
+			if (session->head_len == H2_FRAME_HEAD)
+				frame_begins(h2);
+		} else if (session->type == H2_DATA) {
+			n = (ssize_t)take_data(h2, bytes, size);
+			if (!session->payload_left && !session->ended) {
+				session->in_frame = false;
+				data_ends(h2);
+			}
+		} else {
+			n = take_control(h2, bytes, size);
+			if (n < 0) {
+				h2_session_error(h2, H2_INTERNAL_ERROR, "out of memory");
+				break;
+			}
+		}
+		bytes += n;
+		size -= (size_t)n;
+	}
+}
