@@ -156,6 +156,12 @@ static void take_fragment(struct h2 *h2, const uint8_t *bytes, size_t size, bool
 		block_complete(h2);
 }
 
+/* RFC 7540 5.3.1, for those who still send priorities; all else of them is ignored. */
+static bool depends_on_itself(const struct h2_session *session, const uint8_t *priority)
+{
+	return (int32_t)(h2_get_u32(priority) & H2_STREAM_ID_MAX) == session->frame_id;
+}
+
 static void on_headers_frame(struct h2 *h2, const uint8_t *bytes, size_t size)
 {
 	struct h2_session *session = h2->session;
@@ -172,6 +178,10 @@ static void on_headers_frame(struct h2 *h2, const uint8_t *bytes, size_t size)
 		skip += 5;
 	if (size < skip || size - skip < padding) {
 		protocol_error(h2, "HEADERS too short for its padding");
+		return;
+	}
+	if (session->flags & H2_FLAG_PRIORITY && depends_on_itself(session, bytes + skip - 5)) {
+		protocol_error(h2, "stream that depends on itself");
 		return;
 	}
 	if (!id || (h2->server && !(id & 1)) || (!h2->server && !stream && is_idle(h2, id))) {
@@ -423,7 +433,7 @@ static void on_rst_stream(struct h2 *h2, const uint8_t *bytes, size_t size)
 	h2_session_stream_closed(h2, stream, code, code == H2_REFUSED_STREAM, true);
 }
 
-static void on_priority(struct h2 *h2, size_t size)
+static void on_priority(struct h2 *h2, const uint8_t *bytes, size_t size)
 {
 	struct h2_session *session = h2->session;
 	struct h2_stream *stream;
@@ -436,6 +446,8 @@ static void on_priority(struct h2 *h2, size_t size)
 			h2_session_stream_error(h2, stream, H2_FRAME_SIZE_ERROR);
 		else
 			h2_session_error(h2, H2_FRAME_SIZE_ERROR, "PRIORITY of a broken length");
+	} else if (depends_on_itself(session, bytes)) {
+		protocol_error(h2, "stream that depends on itself");
 	}
 }
 
@@ -446,7 +458,7 @@ static void on_frame(struct h2 *h2, const uint8_t *bytes, size_t size)
 		on_headers_frame(h2, bytes, size);
 		break;
 	case H2_PRIORITY:
-		on_priority(h2, size);
+		on_priority(h2, bytes, size);
 		break;
 	case H2_RST_STREAM:
 		on_rst_stream(h2, bytes, size);
@@ -512,6 +524,8 @@ static void data_begins(struct h2 *h2)
 		h2_session_error(h2, H2_ENHANCE_YOUR_CALM, "flood of empty DATA frames");
 		return;
 	}
+	if (!stream && !h2_session_was_reset(session, id) && control_allowed(h2))
+		h2_send_u32(h2, H2_RST_STREAM, id, H2_STREAM_CLOSED);
 	if (!stream || stream->closing)
 		return;
 	if (stream->remote_end) {
