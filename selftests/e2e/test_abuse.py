@@ -193,12 +193,29 @@ def _too_many_streams(address):
         connection.request(1 + 2 * i)
     connection.ping()
     seen = connection.until(lambda f: f["kind"] == "PingFrame" and f["flags"] & h2raw.ACK)
+    refused = [(f["stream"], f["code"]) for f in seen if f["kind"] == "RstStreamFrame"]
+    goaway = [f["code"] for f in seen if f["kind"] == "GoAwayFrame"]
     connection.close()
-    return [f["code"] for f in seen if f["kind"] == "GoAwayFrame"]
+    return refused, goaway
 
 
-def test_more_streams_than_were_allowed_end_the_connection(client, sluice, address):
-    assert client.run(_too_many_streams, address) == ["PROTOCOL_ERROR"]
+def test_streams_over_the_limit_are_refused_one_by_one(client, sluice, address):
+    refused, goaway = client.run(_too_many_streams, address)
+    assert goaway == []
+    assert refused == [(1 + 2 * i, "REFUSED_STREAM") for i in range(20, 25)]
+
+
+def _refused_streams(connection, i):
+    return raw_frame(1, END_HEADERS, 1 + 2 * i, connection.encoder.encode(h2raw.REQUEST))
+
+
+def _refused_stream_flood(address):
+    return _flood(address, _refused_streams, 20000)
+
+
+def test_flood_of_streams_over_the_limit_ends_the_connection(client, sluice, address):
+    code, sent = client.run(_refused_stream_flood, address)
+    assert code == "ENHANCE_YOUR_CALM", (code, sent)
 
 
 def _big_headers(address, size, pieces=1):
