@@ -133,6 +133,9 @@ bool h2_is_up(const struct h2 *h2);
 void *h2_stream_user(const struct h2 *h2, int32_t id);
 void h2_stream_set_user(struct h2 *h2, int32_t id, void *user);
 
+/* Client: nothing of this request has left yet, so the peer has not seen it. Holds in on_down too. */
+bool h2_is_unsent(const struct h2 *h2, int32_t id);
+
 /* Client: opens a stream. end: no body. Its id (> 0), or -EAGAIN (no capacity now), -EPIPE (going
  * away or dead), -ENOMEM, -E2BIG. Headers are copied. */
 int32_t h2_submit_request(struct h2 *h2, const struct h2_header *headers, size_t n, bool end,

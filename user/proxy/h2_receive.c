@@ -12,7 +12,6 @@
 
 /* Frames of one block beyond those that its allowed size needs: CVE-2024-28182. */
 #define CONTINUATIONS_SPARE 8u
-#define SETTINGS_MAX	  64u
 /* Acknowledgements that the peer made us queue and does not take. */
 #define ACKS_MAX 1000u
 
@@ -104,17 +103,19 @@ static struct h2_stream *open_stream(struct h2 *h2, int32_t id)
 	struct h2_session *session = h2->session;
 	struct h2_stream *stream;
 
+	/* It is open to the client also where we ignore it: its DATA is no error. */
+	session->last_peer_id = id;
 	if (id > session->goaway_id)
 		return NULL;
-	session->last_peer_id = id;
 	stream = h2->n_streams >= h2->options->max_streams ? NULL : h2_streams_add(session, id);
 	if (!stream) {
 		h2_send_u32(h2, H2_RST_STREAM, id, H2_REFUSED_STREAM);
 		session->recent_resets[session->recent_at++ % H2_RECENT_RESETS] = id;
+		h2_session_guard_resets(h2);
 		return NULL;
 	}
 	stream->send_window = session->peer_initial_window;
-	stream->receive_window = (int32_t)h2->options->stream_window_bytes;
+	stream->receive_window = session->own_initial_window;
 	h2_stream_opened(h2);
 	return stream;
 }
@@ -218,7 +219,7 @@ static void on_continuation(struct h2 *h2, const uint8_t *bytes, size_t size)
 
 /* ---- control frames ---- */
 
-static bool control_allowed(struct h2 *h2)
+bool h2_session_control_allowed(struct h2 *h2)
 {
 	struct h2_session *session = h2->session;
 
@@ -228,95 +229,6 @@ static bool control_allowed(struct h2 *h2)
 		return true;
 	h2_session_error(h2, H2_ENHANCE_YOUR_CALM, "flood of control frames");
 	return false;
-}
-
-struct window_change {
-	struct h2 *h2;
-	int64_t delta;
-};
-
-static void change_window(void *ctx, struct h2_stream *stream)
-{
-	struct window_change *change = ctx;
-	int64_t window = stream->send_window + change->delta;
-
-	if (window > H2_WINDOW_MAX) {
-		h2_session_error(change->h2, H2_FLOW_CONTROL_ERROR, "window over 2^31-1");
-		return;
-	}
-	stream->send_window = (int32_t)window;
-	if (window > 0)
-		h2_send_ready(change->h2, stream);
-}
-
-static void apply_setting(struct h2 *h2, uint32_t id, uint32_t value)
-{
-	struct h2_session *session = h2->session;
-	struct window_change change = { .h2 = h2 };
-
-	switch (id) {
-	case H2_SETTINGS_HEADER_TABLE_SIZE:
-		if (h2_hpack_set_table_size(&session->encoder, value))
-			h2_session_error(h2, H2_INTERNAL_ERROR, "out of memory");
-		break;
-	case H2_SETTINGS_ENABLE_PUSH:
-		if (value > 1 || (value && !h2->server))
-			protocol_error(h2, "bad SETTINGS_ENABLE_PUSH");
-		break;
-	case H2_SETTINGS_MAX_CONCURRENT_STREAMS:
-		h2->peer_max_streams = value;
-		break;
-	case H2_SETTINGS_INITIAL_WINDOW_SIZE:
-		if (value > H2_WINDOW_MAX) {
-			h2_session_error(h2, H2_FLOW_CONTROL_ERROR, "window over 2^31-1");
-			break;
-		}
-		change.delta = (int64_t)value - session->peer_initial_window;
-		session->peer_initial_window = (int32_t)value;
-		h2_streams_each(session, change_window, &change);
-		break;
-	case H2_SETTINGS_MAX_FRAME_SIZE:
-		if (value < 16384 || value > 16777215)
-			protocol_error(h2, "bad SETTINGS_MAX_FRAME_SIZE");
-		break;
-	default: /* unknown settings are ignored (6.5.2) */
-		break;
-	}
-}
-
-static void on_settings(struct h2 *h2, const uint8_t *bytes, size_t size)
-{
-	struct h2_session *session = h2->session;
-
-	if (session->frame_id) {
-		protocol_error(h2, "SETTINGS on a stream");
-		return;
-	}
-	if (session->flags & H2_FLAG_ACK) {
-		if (size)
-			h2_session_error(h2, H2_FRAME_SIZE_ERROR, "SETTINGS ACK with a payload");
-		return;
-	}
-	if (size % 6) {
-		h2_session_error(h2, H2_FRAME_SIZE_ERROR, "SETTINGS of a broken length");
-		return;
-	}
-	if (size / 6 > SETTINGS_MAX) {
-		h2_session_error(h2, H2_ENHANCE_YOUR_CALM, "too many settings");
-		return;
-	}
-	if (!control_allowed(h2))
-		return;
-	for (size_t i = 0; i < size && !session->ended; i += 6)
-		apply_setting(h2, (uint32_t)bytes[i] << 8 | bytes[i + 1], h2_get_u32(bytes + i + 2));
-	if (session->ended)
-		return;
-	session->acks++;
-	h2_send_frame(h2, H2_SETTINGS, H2_FLAG_ACK, 0, NULL, 0);
-	session->settings_received = true;
-	h2_mark_up(h2);
-	if (h2->events->on_capacity && !h2->silent)
-		h2->events->on_capacity(h2);
 }
 
 static void on_ping(struct h2 *h2, const uint8_t *bytes, size_t size)
@@ -330,7 +242,7 @@ static void on_ping(struct h2 *h2, const uint8_t *bytes, size_t size)
 	} else if (session->flags & H2_FLAG_ACK) {
 		if (h2->drain == DRAIN_NOTICE && !memcmp(bytes, "sludrain", 8))
 			h2_drain_last(h2);
-	} else if (control_allowed(h2)) {
+	} else if (h2_session_control_allowed(h2)) {
 		session->acks++;
 		h2_send_frame(h2, H2_PING, H2_FLAG_ACK, 0, bytes, 8);
 	}
@@ -371,26 +283,24 @@ static void on_window_update(struct h2 *h2, const uint8_t *bytes, size_t size)
 {
 	struct h2_session *session = h2->session;
 	int32_t id = session->frame_id;
-	struct window_change change = { .h2 = h2 };
 	struct h2_stream *stream;
+	int64_t delta;
 
 	if (size != 4) {
 		h2_session_error(h2, H2_FRAME_SIZE_ERROR, "WINDOW_UPDATE of a broken length");
 		return;
 	}
-	change.delta = h2_get_u32(bytes) & H2_WINDOW_MAX;
+	delta = h2_get_u32(bytes) & H2_WINDOW_MAX;
 	if (!id) {
 		bool was_empty = session->send_window <= 0;
 
-		session->send_window += change.delta;
-		if (!change.delta)
+		session->send_window += delta;
+		if (!delta)
 			protocol_error(h2, "WINDOW_UPDATE of 0");
 		else if (session->send_window > H2_WINDOW_MAX)
 			h2_session_error(h2, H2_FLOW_CONTROL_ERROR, "window over 2^31-1");
-		else if (was_empty) {
-			change.delta = 0;
-			h2_streams_each(session, change_window, &change);
-		}
+		else if (was_empty)
+			h2_settings_move_windows(h2, 0);
 		return;
 	}
 	stream = h2_streams_find(session, id);
@@ -399,12 +309,12 @@ static void on_window_update(struct h2 *h2, const uint8_t *bytes, size_t size)
 			protocol_error(h2, "WINDOW_UPDATE on an idle stream");
 		return;
 	}
-	if (!change.delta)
+	if (!delta)
 		h2_session_stream_error(h2, stream, H2_PROTOCOL_ERROR);
-	else if (stream->send_window + change.delta > H2_WINDOW_MAX)
+	else if (stream->send_window + delta > H2_WINDOW_MAX)
 		h2_session_stream_error(h2, stream, H2_FLOW_CONTROL_ERROR);
 	else
-		change_window(&change, stream);
+		h2_settings_move_window(h2, stream, delta);
 }
 
 static void on_rst_stream(struct h2 *h2, const uint8_t *bytes, size_t size)
@@ -422,12 +332,8 @@ static void on_rst_stream(struct h2 *h2, const uint8_t *bytes, size_t size)
 		protocol_error(h2, "RST_STREAM on an idle stream");
 		return;
 	}
-	if (h2->server && !h2_guard_allow(&session->resets, loop_now(h2->loop),
-					  GUARD_RESET_INTERVAL_NS, GUARD_RESET_BURST)) {
-		h2_session_error(h2, H2_ENHANCE_YOUR_CALM, "streams reset too fast");
-		return;
-	}
-	if (!stream || stream->closing)
+	h2_session_guard_resets(h2);
+	if (!stream || stream->closing || session->ended)
 		return;
 	code = h2_get_u32(bytes);
 	h2_session_stream_closed(h2, stream, code, code == H2_REFUSED_STREAM, true);
@@ -464,7 +370,7 @@ static void on_frame(struct h2 *h2, const uint8_t *bytes, size_t size)
 		on_rst_stream(h2, bytes, size);
 		break;
 	case H2_SETTINGS:
-		on_settings(h2, bytes, size);
+		h2_settings_received(h2, bytes, size);
 		break;
 	case H2_PUSH_PROMISE:
 		protocol_error(h2, "PUSH_PROMISE");
@@ -482,7 +388,7 @@ static void on_frame(struct h2 *h2, const uint8_t *bytes, size_t size)
 		on_continuation(h2, bytes, size);
 		break;
 	default: /* unknown types are ignored (RFC 9113 5.5), but not for free */
-		control_allowed(h2);
+		h2_session_control_allowed(h2);
 		break;
 	}
 }
@@ -524,7 +430,7 @@ static void data_begins(struct h2 *h2)
 		h2_session_error(h2, H2_ENHANCE_YOUR_CALM, "flood of empty DATA frames");
 		return;
 	}
-	if (!stream && !h2_session_was_reset(session, id) && control_allowed(h2))
+	if (!stream && !h2_session_was_reset(session, id) && h2_session_control_allowed(h2))
 		h2_send_u32(h2, H2_RST_STREAM, id, H2_STREAM_CLOSED);
 	if (!stream || stream->closing)
 		return;

@@ -194,6 +194,7 @@ static int move_control(struct h2 *h2)
 				err = -EAGAIN;
 		}
 	}
+	h2->session->control_left += at;
 	if (at == control->len) {
 		h2->session->acks = 0;
 		h2_bytes_done(control);

@@ -39,6 +39,10 @@ int h2_session_init(struct h2 *h2)
 	session->goaway_id = H2_STREAM_ID_MAX;
 	session->send_window = H2_WINDOW_DEFAULT;
 	session->peer_initial_window = H2_WINDOW_DEFAULT;
+	/* A smaller one holds once the peer has acknowledged it. */
+	session->own_initial_window = options->stream_window_bytes > H2_WINDOW_DEFAULT ?
+					      (int32_t)options->stream_window_bytes :
+					      H2_WINDOW_DEFAULT;
 	h2->peer_max_streams = UINT32_MAX;
 	session->preface_done = !h2->server;
 	if (!h2->server) {
@@ -93,6 +97,9 @@ static void send_goaway(struct h2 *h2, int32_t last_id, uint32_t code)
 {
 	uint8_t payload[8];
 
+	/* A last id never rises again. */
+	if (last_id > h2->session->goaway_id)
+		last_id = h2->session->goaway_id;
 	h2_put_u32(payload, (uint32_t)last_id);
 	h2_put_u32(payload + 4, code);
 	h2_send_frame(h2, H2_GOAWAY, 0, 0, payload, sizeof(payload));
@@ -108,6 +115,7 @@ void h2_session_error(struct h2 *h2, uint32_t code, const char *reason)
 	h2->goaway_code = code;
 	h2->reason = reason;
 	send_goaway(h2, session->last_peer_id, code);
+	h2_want_flush(h2);
 }
 
 void h2_session_terminate(struct h2 *h2, uint32_t code)
@@ -125,7 +133,10 @@ size_t h2_session_backlog(const struct h2 *h2)
 
 bool h2_session_in_block(const struct h2 *h2)
 {
-	return h2->session->block != NULL;
+	const struct h2_session *session = h2->session;
+
+	return session->block ||
+	       (session->in_frame && session->type == H2_HEADERS && !session->ended);
 }
 
 bool h2_session_ended(const struct h2 *h2)
@@ -214,9 +225,20 @@ bool h2_session_was_reset(const struct h2_session *session, int32_t id)
 	return false;
 }
 
+void h2_session_guard_resets(struct h2 *h2)
+{
+	if (h2->server && !h2_guard_allow(&h2->session->resets, loop_now(h2->loop),
+					  GUARD_RESET_INTERVAL_NS, GUARD_RESET_BURST))
+		h2_session_error(h2, H2_ENHANCE_YOUR_CALM, "streams reset too fast");
+}
+
 void h2_session_stream_error(struct h2 *h2, struct h2_stream *stream, uint32_t code)
 {
+	if (stream->closing)
+		return;
 	reset(h2, stream, code);
+	/* A reset that the peer provokes costs as much as its own: CVE-2025-8671. */
+	h2_session_guard_resets(h2);
 }
 
 void h2_session_stream_check(struct h2 *h2, struct h2_stream *stream)
@@ -232,6 +254,13 @@ void *h2_stream_user(const struct h2 *h2, int32_t id)
 	struct h2_stream *stream = h2_streams_find(h2->session, id);
 
 	return stream ? stream->user : NULL;
+}
+
+bool h2_is_unsent(const struct h2 *h2, int32_t id)
+{
+	struct h2_stream *stream = h2_streams_find(h2->session, id);
+
+	return stream && h2->session->control_left <= stream->queued_at;
 }
 
 void h2_stream_set_user(struct h2 *h2, int32_t id, void *user)
@@ -262,6 +291,7 @@ int32_t h2_submit_request(struct h2 *h2, const struct h2_header *headers, size_t
 	stream = h2_streams_add(session, (int32_t)session->next_id);
 	if (!stream)
 		return -ENOMEM;
+	stream->queued_at = session->control_left + session->control.len;
 	err = h2_send_headers(h2, stream->id, headers, n, end);
 	if (err) {
 		h2_streams_remove(session, stream);
@@ -272,7 +302,7 @@ int32_t h2_submit_request(struct h2 *h2, const struct h2_header *headers, size_t
 	stream->local_end = end;
 	stream->has_body = !end;
 	stream->send_window = session->peer_initial_window;
-	stream->receive_window = (int32_t)h2->options->stream_window_bytes;
+	stream->receive_window = session->own_initial_window;
 	h2_stream_opened(h2);
 	h2_send_ready(h2, stream);
 	return stream->id;

@@ -5,6 +5,7 @@
  *
  *   h2_session.c  settings, submissions, errors, the two kinds of GOAWAY
  *   h2_receive.c  bytes in: frames to events
+ *   h2_settings.c SETTINGS in, and the windows that they move
  *   h2_send.c     bytes out: control frames in order, then DATA pulled round robin
  *   h2_streams.c  the table of open streams
  *   h2_fields.c   one header block: decoded, checked, counted
@@ -69,6 +70,7 @@ struct h2_stream {
 	bool has_body;		/* on_pull may be asked */
 	bool closing;		/* over: on_stream_closed is due at the flush */
 	uint32_t close_code;
+	uint64_t queued_at; /* client: where in all control bytes its HEADERS begin */
 };
 
 struct h2_fields;
@@ -116,9 +118,12 @@ struct h2_session {
 	int64_t send_window;
 	uint32_t receive_consumed; /* received since the last WINDOW_UPDATE */
 	int32_t peer_initial_window;
+	int32_t own_initial_window; /* that the peer may assume: RFC 9113 6.5.3 */
+	bool settings_acked;	    /* ours, by the peer */
 
 	/* sending */
 	struct h2_bytes control; /* frames in order, HEADERS included */
+	uint64_t control_left;	 /* bytes that have left it, ever */
 	uint32_t acks;		 /* PING and SETTINGS acknowledgements in it */
 	bool trailers_submitted; /* in this pull */
 	struct h2_guard resets, control_frames, empty_data;
@@ -173,6 +178,9 @@ void h2_hpack_free_decoder(struct h2_codec *decoder);
 void h2_hpack_free_encoder(struct h2_codec *encoder);
 
 /* ---- h2_session.c ---- */
+/* What the peer did with one stream and what made work for nothing: too often, and the connection
+ * ends. */
+void h2_session_guard_resets(struct h2 *h2);
 /* A stream error: RST_STREAM, and on_stream_closed in this turn. */
 void h2_session_stream_error(struct h2 *h2, struct h2_stream *stream, uint32_t code);
 /* The stream is over: tells the owner, and forgets it. */
@@ -182,6 +190,16 @@ void h2_session_stream_closed(struct h2 *h2, struct h2_stream *stream, uint32_t 
  * has. on_stream_closed follows in this turn. */
 void h2_session_stream_check(struct h2 *h2, struct h2_stream *stream);
 bool h2_session_was_reset(const struct h2_session *session, int32_t id);
+
+/* ---- h2_receive.c ---- */
+/* Whether a frame that costs the peer nothing is not one too many; else the connection ends. */
+bool h2_session_control_allowed(struct h2 *h2);
+
+/* ---- h2_settings.c ---- */
+void h2_settings_received(struct h2 *h2, const uint8_t *bytes, size_t size);
+/* A stream's window for sending, or all streams' (0: they may go on). */
+void h2_settings_move_window(struct h2 *h2, struct h2_stream *stream, int64_t delta);
+void h2_settings_move_windows(struct h2 *h2, int64_t delta);
 
 /* ---- h2_send.c ---- */
 /* Appends one control frame. -ENOMEM ends the connection by itself. */

@@ -185,8 +185,7 @@ static void on_down(struct h2 *h2, enum h2_down why, int err, const char *text)
 	}
 	while (!list_empty(&lost)) {
 		stream = list_first(&lost, struct stream, up_link);
-		/* The session knows a stream only once its HEADERS are on their way. */
-		stream_up_lost(stream, text, !h2_stream_user(h2, stream->up.id));
+		stream_up_lost(stream, text, h2_is_unsent(h2, stream->up.id));
 	}
 	if (!never_up)
 		pool_serve_waiting(endpoint);

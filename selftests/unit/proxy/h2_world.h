@@ -54,6 +54,7 @@ struct side {
 	size_t reply_bytes; /* with so much DATA */
 	bool reply_trailers;
 	bool reply_at_end; /* only once the request ended */
+	bool may_fail; /* memory is short */
 	bool close_in_headers, close_in_data, close_in_pull, close_in_closed, close_in_up;
 	struct record records[STREAMS_KEPT];
 };
@@ -115,11 +116,13 @@ static inline void world_close(struct side *side)
 static inline void world_respond(struct side *side, int32_t id)
 {
 	struct record *record = record_of(side, id);
+	int err;
 
 	record->to_send = side->reply_bytes;
 	record->send_trailers = side->reply_trailers;
-	assert_int_equal(h2_submit_response(side->h2, id, response_fields, 3,
-					    !side->reply_bytes && !side->reply_trailers), 0);
+	err = h2_submit_response(side->h2, id, response_fields, 3,
+				 !side->reply_bytes && !side->reply_trailers);
+	assert_true(!err || side->may_fail);
 }
 
 static inline void on_world_open(struct h2 *h2)
@@ -222,7 +225,8 @@ static inline size_t on_world_pull(struct h2 *h2, int32_t id, uint8_t *dst, size
 	if (record->sent == record->to_send && !record->hold_end) {
 		*end = true;
 		if (record->send_trailers)
-			assert_int_equal(h2_submit_trailers(h2, id, trailer_fields, 2), 0);
+			assert_true(!h2_submit_trailers(h2, id, trailer_fields, 2) ||
+				    side->may_fail);
 	}
 	return n;
 }
