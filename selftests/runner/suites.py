@@ -20,6 +20,7 @@ PROGRAM_SECONDS = 120
 LINT_SECONDS = 240
 E2E_SECONDS = 720
 SKIPPED_EXIT = 77
+LINE_MAX = 160
 
 
 class CannotGoOn(Exception):
@@ -105,6 +106,11 @@ def lint(tally, options):
             tally.add_failure(name, (output.strip() or process.how_it_ended(code)).split("\n")[0])
 
 
+def _shorten(line):
+    """Parameters may be whole frames."""
+    return line if len(line) <= LINE_MAX else f"{line[:LINE_MAX // 2]}…{line[-LINE_MAX // 2:]}"
+
+
 class _PytestProgress:
     """pytest -v's lines, without its head and its own summary of what we list ourselves."""
     TEST = re.compile(r"::.* (PASSED|FAILED|ERROR|SKIPPED|XFAIL|XPASS)\b")
@@ -121,7 +127,7 @@ class _PytestProgress:
         elif re.match(r"=+ short test summary", plain):
             self.in_failures = False
         if self.in_failures or self.TEST.search(plain):
-            self.tally.say(plain)
+            self.tally.say(_shorten(plain))
 
 
 def _pytest(tally, env, *arguments):
@@ -140,7 +146,7 @@ def _pytest(tally, env, *arguments):
         tally.add_failure("pytest", process.how_it_ended(code))
         return
     for case in xml.etree.ElementTree.parse(report).iter("testcase"):
-        name = f"{case.get('classname', '').rpartition('.')[2]}::{case.get('name')}"
+        name = _shorten(f"{case.get('classname', '').rpartition('.')[2]}::{case.get('name')}")
         bad = case.find("failure") if case.find("failure") is not None else case.find("error")
         skipped = case.find("skipped")
         if bad is not None:

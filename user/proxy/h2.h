@@ -88,9 +88,9 @@ struct h2_events {
 	void (*on_end)(struct h2 *h2, int32_t id);
 	/* The stream is over on both sides, or was reset by either (code; H2_NO_ERROR: ended in
 	 * order). unprocessed: the peer certainly did not process it (REFUSED_STREAM, above
-	 * GOAWAY's last id, or the request never left). by_peer: the reset came from the peer. The last event of this stream:
-	 * id and its user pointer mean nothing afterwards. Not called for streams still open when
-	 * on_down comes. */
+	 * GOAWAY's last id, or the request never left). by_peer: the reset came from the peer. The
+	 * last event of this stream: id and its user pointer mean nothing afterwards. Not called
+	 * for streams still open when on_down comes. */
 	void (*on_stream_closed)(struct h2 *h2, int32_t id, uint32_t code, bool unprocessed,
 				 bool by_peer);
 	/* The session wants DATA of stream id: copy up to size bytes into dst and return how many.
