@@ -524,7 +524,7 @@ uint32_t h2_capacity(const struct h2 *h2)
 {
 	uint32_t max = h2->peer_max_streams;
 
-	if (!h2_is_up(h2) || h2->goaway_received || h2->server)
+	if (!h2_is_up(h2) || h2->goaway_received || h2->goaway_code || h2->server)
 		return 0;
 	if (h2->options->max_streams && h2->options->max_streams < max)
 		max = h2->options->max_streams;

@@ -31,6 +31,12 @@ static bool is_idle(const struct h2 *h2, int32_t id)
 	return !(id & 1) || (uint32_t)id >= h2->session->next_id;
 }
 
+/* Its frames were under way when we reset it, or when GOAWAY said that it comes too late. */
+static bool is_ignored(const struct h2_session *session, int32_t id)
+{
+	return id > session->goaway_id || h2_session_was_reset(session, id);
+}
+
 /* ---- header blocks ---- */
 
 static void stream_ended(struct h2 *h2, struct h2_stream *stream)
@@ -74,7 +80,8 @@ static void deliver_block(struct h2 *h2, struct h2_stream *stream, struct h2_fie
 
 	verdict = h2_fields_check(block, kind, &content_length);
 	if (verdict == H2_FIELDS_MALFORMED || verdict == H2_FIELDS_NOMEM ||
-	    (kind == H2_BLOCK_TRAILERS && !end) || (kind == H2_BLOCK_INFORMATIONAL && end)) {
+	    (kind == H2_BLOCK_TRAILERS && !end) || (kind == H2_BLOCK_INFORMATIONAL && end) ||
+	    (end && content_length > 0)) {
 		/* A malformed message is a stream error (RFC 9113 8.1.1). */
 		h2_session_stream_error(h2, stream,
 					verdict == H2_FIELDS_NOMEM ? H2_INTERNAL_ERROR :
@@ -189,7 +196,7 @@ static void on_headers_frame(struct h2 *h2, const uint8_t *bytes, size_t size)
 		protocol_error(h2, "HEADERS on a stream that cannot be");
 		return;
 	}
-	if (!stream && h2->server && !is_idle(h2, id) && !h2_session_was_reset(session, id)) {
+	if (!stream && h2->server && !is_idle(h2, id) && !is_ignored(session, id)) {
 		h2_session_error(h2, H2_STREAM_CLOSED, "HEADERS on a closed stream");
 		return;
 	}
@@ -430,7 +437,7 @@ static void data_begins(struct h2 *h2)
 		h2_session_error(h2, H2_ENHANCE_YOUR_CALM, "flood of empty DATA frames");
 		return;
 	}
-	if (!stream && !h2_session_was_reset(session, id) && h2_session_control_allowed(h2))
+	if (!stream && !is_ignored(session, id) && h2_session_control_allowed(h2))
 		h2_send_u32(h2, H2_RST_STREAM, id, H2_STREAM_CLOSED);
 	if (!stream || stream->closing)
 		return;

@@ -296,8 +296,9 @@ struct tls_context *tls_context_new(const struct config_certificate *certificate
 	SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
 	/* RFC 9113 9.2: ephemeral keys and AEAD only, no renegotiation, no compression. */
 	SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
-					 SSL_OP_CIPHER_SERVER_PREFERENCE |
 					 SSL_OP_IGNORE_UNEXPECTED_EOF);
+	/* The client's order of ciphers holds: it knows whether it has AES in hardware, and all that
+	 * are offered here are good. */
 	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
 				      SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
