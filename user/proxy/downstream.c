@@ -49,7 +49,7 @@ static void on_open(struct h2 *h2)
 	struct sluice_worker *stats = downstream->worker->stats;
 
 	worker_count(&stats->handshakes);
-	if (tls_resumed(h2_tls(h2)))
+	if (h2_tls(h2) && tls_resumed(h2_tls(h2)))
 		worker_count(&stats->handshakes_resumed);
 }
 

@@ -37,6 +37,8 @@ struct record {
 	bool hold_end;	/* no end after to_send */
 	bool stop_pull; /* on_pull has nothing for now */
 	bool send_trailers;
+	int grpc_status;    /* -1: none came */
+	char grpc_message[256];
 	char x_test[64]; /* value of the last x-test field that came */
 	size_t big_field; /* length of the last x-big field that came */
 };
@@ -96,6 +98,8 @@ static inline struct record *record_of(struct side *side, int32_t id)
 	if (id == INT32_MAX)
 		id = 2 * STREAMS_KEPT - 1;
 	assert_in_range(id, 1, 2 * STREAMS_KEPT - 1);
+	if (!side->records[id / 2].id)
+		side->records[id / 2].grpc_status = -1;
 	side->records[id / 2].id = id;
 	return &side->records[id / 2];
 }
@@ -155,6 +159,11 @@ static inline void on_world_headers(struct h2 *h2, int32_t id, enum h2_block blo
 		assert_int_equal(strlen(headers[i].name), headers[i].name_len);
 		if (!strcmp(headers[i].name, "x-test"))
 			snprintf(record->x_test, sizeof(record->x_test), "%s", headers[i].value);
+		if (!strcmp(headers[i].name, "grpc-status"))
+			record->grpc_status = atoi(headers[i].value);
+		if (!strcmp(headers[i].name, "grpc-message"))
+			snprintf(record->grpc_message, sizeof(record->grpc_message), "%s",
+				 headers[i].value);
 		if (!strcmp(headers[i].name, "x-big"))
 			record->big_field = headers[i].value_len;
 	}
