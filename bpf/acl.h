@@ -13,8 +13,11 @@
 static __always_inline __u32 acl_action(const struct packet *packet)
 {
 	const struct sluice_acl_entry *entry;
+	struct sluice_acl_exact_key exact;
 
-	entry = bpf_map_lookup_elem(&acl_exact, packet->source);
+	/* Keys are copied: up to Linux 6.1 they must lie on the function's own stack. */
+	__builtin_memcpy(exact.address, packet->source, sizeof(exact.address));
+	entry = bpf_map_lookup_elem(&acl_exact, &exact);
 	if (entry)
 		return entry->action;
 	if (packet->ipv4) {

@@ -312,7 +312,7 @@ static int explain_load(int err, char *why, size_t why_size)
 		missing = "sk_lookup programs (Linux 5.9)";
 	else if (libbpf_probe_bpf_helper(BPF_PROG_TYPE_XDP, BPF_FUNC_xdp_get_buff_len, NULL) == 0)
 		missing = "XDP fragments (Linux 5.18)";
-	if (err == -EPERM || err == -EACCES) {
+	if (err == -EPERM) {
 		bpf_loader_why(why, why_size,
 			       "the kernel refuses bpf() though the capabilities are there: a "
 			       "container's seccomp profile or user namespace, or kernel lockdown; or "
