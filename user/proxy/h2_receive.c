@@ -117,7 +117,7 @@ static struct h2_stream *open_stream(struct h2 *h2, int32_t id)
 	stream = h2->n_streams >= h2->options->max_streams ? NULL : h2_streams_add(session, id);
 	if (!stream) {
 		h2_send_u32(h2, H2_RST_STREAM, id, H2_REFUSED_STREAM);
-		session->recent_resets[session->recent_at++ % H2_RECENT_RESETS] = id;
+		h2_session_note_reset(session, id);
 		h2_session_guard_resets(h2);
 		return NULL;
 	}

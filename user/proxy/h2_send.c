@@ -258,14 +258,12 @@ static void close_streams(struct h2 *h2)
 	}
 }
 
-int h2_session_send(struct h2 *h2, size_t max)
+static int send_queued(struct h2 *h2, size_t max)
 {
 	struct h2_session *session = h2->session;
 	size_t before = h2->tx_bytes;
 	int err;
 
-	out.len = 0;
-	close_streams(h2);
 	for (;;) {
 		struct h2_stream *stream;
 
@@ -289,4 +287,16 @@ int h2_session_send(struct h2 *h2, size_t max)
 	close_streams(h2);
 	err = move_control(h2);
 	return err ? err : write_out(h2);
+}
+
+int h2_session_send(struct h2 *h2, size_t max)
+{
+	int err;
+
+	out.len = 0;
+	close_streams(h2);
+	err = send_queued(h2, max);
+	/* Also where the socket blocks: the peer may know their end already, and open others. */
+	close_streams(h2);
+	return err;
 }

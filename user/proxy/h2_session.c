@@ -40,6 +40,7 @@ int h2_session_init(struct h2 *h2)
 	session->send_window = H2_WINDOW_DEFAULT;
 	session->peer_initial_window = H2_WINDOW_DEFAULT;
 	/* A smaller one holds once the peer has acknowledged it. */
+	session->announced_window = options->stream_window_bytes;
 	session->own_initial_window = options->stream_window_bytes > H2_WINDOW_DEFAULT ?
 					      (int32_t)options->stream_window_bytes :
 					      H2_WINDOW_DEFAULT;
@@ -213,12 +214,21 @@ static void reset(struct h2 *h2, struct h2_stream *stream, uint32_t code)
 	if (stream->closing)
 		return;
 	h2_send_u32(h2, H2_RST_STREAM, stream->id, code);
-	session->recent_resets[session->recent_at++ % H2_RECENT_RESETS] = stream->id;
+	h2_session_note_reset(session, stream->id);
 	close_later(h2, stream, code);
+}
+
+void h2_session_note_reset(struct h2_session *session, int32_t id)
+{
+	session->recent_resets[session->n_resets % H2_RECENT_RESETS] = id;
+	if (++session->n_resets == UINT32_MAX)
+		session->n_resets = H2_RECENT_RESETS + 1;
 }
 
 bool h2_session_was_reset(const struct h2_session *session, int32_t id)
 {
+	if (session->n_resets > H2_RECENT_RESETS)
+		return true;
 	for (int i = 0; i < H2_RECENT_RESETS; i++)
 		if (session->recent_resets[i] == id)
 			return true;
@@ -355,7 +365,7 @@ void h2_reset(struct h2 *h2, int32_t id, uint32_t code)
 void h2_credit(struct h2 *h2, int32_t id, size_t size)
 {
 	struct h2_stream *stream = h2_streams_find(h2->session, id);
-	uint32_t window = h2->options->stream_window_bytes;
+	uint32_t window = h2->session->announced_window;
 
 	if (!stream || stream->remote_end || stream->closing)
 		return;

@@ -112,13 +112,14 @@ struct h2_session {
 	struct list ready;    /* h2_stream, round robin */
 	struct list closing;  /* h2_stream */
 	int32_t recent_resets[H2_RECENT_RESETS];
-	uint8_t recent_at;
+	uint32_t n_resets; /* noted there, ever */
 
 	/* flow control of the connection */
 	int64_t send_window;
 	uint32_t receive_consumed; /* received since the last WINDOW_UPDATE */
 	int32_t peer_initial_window;
 	int32_t own_initial_window; /* that the peer may assume: RFC 9113 6.5.3 */
+	uint32_t announced_window;  /* in our SETTINGS; the options may change under us */
 	bool settings_acked;	    /* ours, by the peer */
 
 	/* sending */
@@ -189,6 +190,10 @@ void h2_session_stream_closed(struct h2 *h2, struct h2_stream *stream, uint32_t 
 /* After END_STREAM of either side: closes the stream where both have ended, or where the server
  * has. on_stream_closed follows in this turn. */
 void h2_session_stream_check(struct h2 *h2, struct h2_stream *stream);
+/* Remembers that we ended stream id, so that what the peer had sent by then is no error. */
+void h2_session_note_reset(struct h2_session *session, int32_t id);
+/* We may have ended the closed stream id: its frames are passed over. True also where the id could
+ * be forgotten by now, since an error must be certain. */
 bool h2_session_was_reset(const struct h2_session *session, int32_t id);
 
 /* ---- h2_receive.c ---- */

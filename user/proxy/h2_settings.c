@@ -86,7 +86,7 @@ static void shrink_receive_window(void *ctx, struct h2_stream *stream)
 static void on_settings_acked(struct h2 *h2)
 {
 	struct h2_session *session = h2->session;
-	int32_t delta = (int32_t)h2->options->stream_window_bytes - session->own_initial_window;
+	int32_t delta = (int32_t)session->announced_window - session->own_initial_window;
 
 	if (session->settings_acked || h2->silent)
 		return;

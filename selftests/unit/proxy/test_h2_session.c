@@ -221,6 +221,8 @@ static void a_header_frame_that_trickles_is_cut_off(void **state)
 static void late_frames_of_streams_we_reset_do_no_harm(void **state)
 {
 	static const uint8_t ok[] = { 0x88 };
+	uint8_t frame[9 + 16384];
+	unsigned n_resets = 0;
 	int32_t ids[40];
 
 	world_raw_server(&world, true);
@@ -241,6 +243,23 @@ static void late_frames_of_streams_we_reset_do_no_harm(void **state)
 	assert_true(at_client(ids[39])->trailers);
 	assert_int_equal(at_client(ids[39])->received, 100);
 	assert_int_equal(at_client(ids[0])->n_headers, 0);
+	/* Resets in answer would look like an attack to the peer. */
+	while (raw_find(&world, RAW_RST, frame))
+		n_resets++;
+	assert_int_equal(n_resets, 39);
+}
+
+/* A reload changes the options of connections that are open: what counts is what was announced. */
+static void a_window_is_given_back_as_it_was_announced(void **state)
+{
+	int32_t id;
+
+	world.options.stream_window_bytes = 100000;
+	world_pair(&world);
+	world.options.stream_window_bytes = 1000000;
+	id = world_request(&world, 700000);
+	assert_true(WORLD_UNTIL(&world, at_server(id)->received == 700000));
+	assert_int_equal(world.server.n_down, 0);
 }
 
 /* Whatever cannot be had, the connection ends or the stream does; nothing leaks or hangs. */
@@ -302,6 +321,7 @@ int main(void)
 		TEST(a_reader_that_stalls_still_learns_of_the_end),
 		TEST(a_header_frame_that_trickles_is_cut_off),
 		TEST(late_frames_of_streams_we_reset_do_no_harm),
+		TEST(a_window_is_given_back_as_it_was_announced),
 		TEST(without_memory_connections_end_and_nothing_leaks),
 	};
 
