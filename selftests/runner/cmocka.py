@@ -69,7 +69,9 @@ def run_program(tally, path, name, seconds, env):
     failed = len(parser.failed)
     if code == 77 and not parser.passed and not failed:
         tally.add_skip(name, parser.reason)
-    elif code != 0 and not failed:
+        tally.say(f"skip {name}: {parser.reason}")
+        return
+    if code != 0 and not failed:
         failed = 1
         where = f" in {parser.running}" if parser.running else ""
         tally.add_failure(name, process.how_it_ended(code) + where +
