@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fuzz_h2_relay.c - the whole relay of a worker, with any bytes from the client and from the
+ * backend. The input is a row of pieces: a byte that says whose it is and what happens besides
+ * (bit 0: the backend's; bit 1: that side hangs up afterwards; bit 2: time passes; bit 3: the
+ * configuration is committed anew), a length byte, and the bytes. Both sides' prefaces are sent.
+ */
+#include <assert.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "proxy/downstream.h"
+#include "proxy/stream.h"
+#include "proxy/worker.h"
+
+enum { BACKENDS_BYTES = 1, HANG_UP = 2, TIME_PASSES = 4, COMMIT = 8 };
+
+#define BACKEND_ID 7
+#define CONNECTIONS 8
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
+
+static struct worker worker;
+static struct loop_timer tick;
+static int listen_fd = -1;
+static struct addr address;
+static struct {
+	int client;
+	int backends[CONNECTIONS]; /* the last one is fed */
+	unsigned n;
+} peers;
+
+static void on_tick(struct loop_timer *timer)
+{
+	loop_timer_set(&worker.loop, timer, 0);
+}
+
+static void on_reap(struct loop_task *task)
+{
+	stream_reap(&worker);
+}
+
+static struct router *make_router(void)
+{
+	struct router *router = calloc(1, sizeof(*router));
+	struct config *config = calloc(1, sizeof(*config));
+	static const uint32_t weight = 1;
+
+	router->refs = config->refs = 1;
+	router->config = config;
+	config->max_connections = 10;
+	config->max_buffer_bytes = 256 * 1024;
+	config->leg_buffer_bytes = 16384;
+	config->n_listeners = config->n_groups = 1;
+	config->listeners = calloc(1, sizeof(*config->listeners));
+	config->listeners[0] = (struct config_listener){
+		.id = 1, .handshake_timeout_ms = 5000, .header_timeout_ms = 5000,
+		.idle_timeout_ms = 60000, .max_streams = 8, .max_header_bytes = 4096,
+	};
+	config->groups = calloc(1, sizeof(*config->groups));
+	config->groups[0] = (struct config_group){
+		.name = strdup("fuzz"), .max_connections = 2, .max_streams = 4,
+		.connect_timeout_ms = 5000, .idle_timeout_ms = 60000, .n_endpoints = 1,
+		.endpoints = calloc(1, sizeof(struct config_endpoint)),
+	};
+	config->groups[0].endpoints[0] = (struct config_endpoint){
+		.id = BACKEND_ID, .generation = 1, .weight = 1, .address = address,
+	};
+	router->listeners = calloc(1, sizeof(*router->listeners));
+	router->listeners[0].config = &config->listeners[0];
+	router->groups = calloc(1, sizeof(*router->groups));
+	router->groups[0].config = &config->groups[0];
+	router->groups[0].wrr = wrr_new(&weight, 1, 0);
+	return router;
+}
+
+static void setup(void)
+{
+	int fds[STATE_FDS] = { -1, -1, -1, -1 };
+
+	signal(SIGPIPE, SIG_IGN);
+	log_init("fuzz", LOG_ERROR, LOG_TEXT);
+	listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (loop_init(&worker.loop) || state_create_fds(fds) || state_map(&worker.state, fds) ||
+	    addr_parse(&address, "127.0.0.1:0") || bind(listen_fd, &address.sa, address.len) ||
+	    listen(listen_fd, 16) || getsockname(listen_fd, &address.sa, &address.len))
+		abort();
+	tick.on_timer = on_tick;
+	on_tick(&tick);
+	worker.stats = &worker.state.workers[0];
+	worker.state.backends[BACKEND_ID].generation = 1;
+	list_init(&worker.listeners);
+	list_init(&worker.downstreams);
+	list_init(&worker.dead_streams);
+	worker.reap_task.on_run = on_reap;
+	worker.random_state = 1;
+}
+
+static void drain_socket(int fd)
+{
+	static uint8_t sink[65536];
+
+	while (fd >= 0 && recv(fd, sink, sizeof(sink), MSG_DONTWAIT) > 0)
+		;
+}
+
+/* Turns; takes what the worker opens, and throws away what it says. */
+static void turn(void)
+{
+	static const struct linger at_once = { .l_onoff = 1 };
+	static const uint8_t settings[9] = { 0, 0, 0, 4 };
+	int fd;
+
+	loop_turn(&worker.loop);
+	drain_socket(peers.client);
+	for (unsigned i = 0; i < peers.n; i++)
+		drain_socket(peers.backends[i]);
+	fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
+	if (fd < 0)
+		return;
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+	if (peers.n == CONNECTIONS) {
+		close(fd);
+		return;
+	}
+	peers.backends[peers.n++] = fd;
+	send(fd, settings, sizeof(settings), MSG_NOSIGNAL | MSG_DONTWAIT);
+	loop_turn(&worker.loop);
+}
+
+static void hang_up(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+static void run(const uint8_t *bytes, size_t size)
+{
+	for (size_t at = 0; at + 2 <= size;) {
+		uint8_t what = bytes[at], len = bytes[at + 1];
+		int *fd = what & BACKENDS_BYTES && peers.n ? &peers.backends[peers.n - 1] :
+							     &peers.client;
+
+		at += 2;
+		if (len > size - at)
+			len = (uint8_t)(size - at);
+		if (len && *fd >= 0)
+			send(*fd, bytes + at, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+		at += len;
+		if (what & HANG_UP)
+			hang_up(fd);
+		if (what & COMMIT) {
+			router_unref(worker.router);
+			worker.router = make_router();
+			pool_sync(&worker.pool, worker.router->config);
+		}
+		for (int turns = what & TIME_PASSES ? 6 : 2; turns; turns--)
+			turn();
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
+{
+	static const char hello[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0";
+	struct addr nobody;
+	int pair[2];
+
+	if (listen_fd < 0)
+		setup();
+	if (size > 8000)
+		return 0;
+	if (pool_init(&worker.pool, &worker) || addr_parse(&nobody, "192.0.2.1:1") ||
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair))
+		abort();
+	worker.router = make_router();
+	peers.client = pair[0];
+	peers.n = 0;
+	downstream_accept(&worker, &worker.router->listeners[0], pair[1], &nobody);
+	send(peers.client, hello, sizeof(hello) - 1, MSG_NOSIGNAL);
+	turn();
+	turn();
+	run(bytes, size);
+	hang_up(&peers.client);
+	for (int turns = 0; turns < 100 && !list_empty(&worker.downstreams); turns++)
+		turn();
+	loop_turn(&worker.loop);
+	/* Nothing is left of any call, whatever was said. */
+	assert(list_empty(&worker.downstreams) && list_empty(&worker.dead_streams));
+	assert(!worker.stats->active_rpcs && !worker.stats->connections && !buf_in_use());
+	assert(!worker.state.backends[BACKEND_ID].active_rpcs);
+	pool_close_all(&worker.pool);
+	for (unsigned i = 0; i < peers.n; i++)
+		hang_up(&peers.backends[i]);
+	for (int turns = 0; turns < 100 && h2_alive(); turns++)
+		turn();
+	assert(!h2_alive() && !worker.state.backends[BACKEND_ID].connections);
+	for (unsigned i = 0; i < peers.n; i++)
+		hang_up(&peers.backends[i]);
+	pool_done(&worker.pool);
+	router_unref(worker.router);
+	return 0;
+}
