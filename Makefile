@@ -225,9 +225,6 @@ install: all man ## install under $(DESTDIR)$(PREFIX)
 		install -m 644 $$f $(DESTDIR)$(SHAREDIR)/doc/sluice/examples; done
 	$(Q)for f in $(MAN_PAGES); do \
 		install -D -m 644 $$f $(DESTDIR)$(SHAREDIR)/man/man$${f##*.}/$${f##*/}; done
-	$(Q)for f in $(wildcard packaging/*.sysusers); do \
-		n=$${f##*/}; install -D -m 644 $$f \
-			$(DESTDIR)$(LIBDIR)/sysusers.d/$${n%.sysusers}.conf; done
 	$(Q)for f in $(wildcard packaging/*.service); do \
 		install -d $(DESTDIR)$(LIBDIR)/systemd/system; \
 		sed 's|@SBINDIR@|$(SBINDIR)|g; s|@BINDIR@|$(BINDIR)|g' $$f \

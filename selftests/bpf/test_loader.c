@@ -394,6 +394,65 @@ static void a_foreign_program_is_refused_and_left_alone(void **state)
 	gate_bpf__destroy(foreign);
 }
 
+/* `ip link` cannot take off what a link holds: a fix that does not work is none. */
+static void a_foreign_link_is_named_by_its_id(void **state)
+{
+	struct bpf *bpf = open_or_fail(false);
+	struct gate_bpf *foreign = gate_bpf__open_and_load();
+	enum bpf_xdp_used used;
+	unsigned id;
+
+	assert_non_null(foreign);
+	int link = bpf_link_create(bpf_program__fd(foreign->progs.gate),
+				   (int)if_nametoindex("v0"), BPF_XDP, NULL);
+
+	assert_true(link >= 0);
+	assert_int_equal(bpf_attach_xdp(bpf, "v0", XDP_MODE_AUTO, &used, why, sizeof(why)), -EBUSY);
+	char *fix = strstr(why, "bpftool link detach id ");
+
+	assert_non_null(fix);
+	assert_int_equal(sscanf(fix, "bpftool link detach id %u)", &id), 1);
+	int named = bpf_link_get_fd_by_id(id);
+
+	assert_true(named >= 0);
+	assert_int_equal(bpf_link_detach(named), 0); /* what that command does */
+	assert_int_equal(xdp_program("v0"), 0);
+	close(named);
+	close(link);
+	gate_bpf__destroy(foreign);
+	bpf_close(bpf, false);
+}
+
+static void what_was_detached_from_outside_is_seen_and_attached_again(void **state)
+{
+	struct bpf *bpf = open_or_fail(false);
+	enum bpf_xdp_used used;
+	int fd;
+
+	assert_int_equal(bpf_xdp_used_now(bpf, "v0"), BPF_XDP_OFF);
+	assert_int_equal(bpf_attach_xdp(bpf, "v0", XDP_MODE_GENERIC, &used, why, sizeof(why)), 0);
+	assert_int_equal(bpf_xdp_used_now(bpf, "v0"), BPF_XDP_GENERIC);
+	fd = pinned("links/xdp_v0");
+	assert_int_equal(bpf_link_detach(fd), 0);
+	close(fd);
+	assert_int_equal(bpf_xdp_used_now(bpf, "v0"), BPF_XDP_OFF);
+	assert_int_equal(bpf_attach_xdp(bpf, "v0", XDP_MODE_NATIVE, &used, why, sizeof(why)), 0);
+	assert_int_equal(bpf_xdp_used_now(bpf, "v0"), BPF_XDP_NATIVE);
+	assert_int_equal(run_command("ip link del v0"), 0);
+	assert_int_equal(bpf_xdp_used_now(bpf, "v0"), BPF_XDP_OFF);
+
+	assert_false(bpf_sk_lookup_is_on(bpf));
+	assert_int_equal(bpf_attach_sk_lookup(bpf, why, sizeof(why)), 0);
+	assert_true(bpf_sk_lookup_is_on(bpf));
+	fd = pinned("links/sk_lookup");
+	assert_int_equal(bpf_link_detach(fd), 0);
+	close(fd);
+	assert_false(bpf_sk_lookup_is_on(bpf));
+	assert_int_equal(bpf_attach_sk_lookup(bpf, why, sizeof(why)), 0);
+	assert_true(bpf_sk_lookup_is_on(bpf));
+	bpf_close(bpf, false);
+}
+
 static void links_left_by_a_kill_are_given_the_new_program(void **state)
 {
 	struct bpf *bpf = open_or_fail(false);
@@ -489,6 +548,8 @@ int main(void)
 		LOADER_TEST(auto_falls_back_to_generic_and_says_why),
 		LOADER_TEST(an_interface_that_does_not_exist_is_named),
 		LOADER_TEST(a_foreign_program_is_refused_and_left_alone),
+		LOADER_TEST(a_foreign_link_is_named_by_its_id),
+		LOADER_TEST(what_was_detached_from_outside_is_seen_and_attached_again),
 		LOADER_TEST(links_left_by_a_kill_are_given_the_new_program),
 		LOADER_TEST(a_link_that_lost_its_interface_is_thrown_away),
 		LOADER_TEST(interfaces_that_are_not_configured_any_more_are_let_go),

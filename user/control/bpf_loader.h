@@ -71,6 +71,8 @@ const char *bpf_xdp_used_name(enum bpf_xdp_used used); /* "off", "native", "gene
  */
 int bpf_attach_xdp(struct bpf *bpf, const char *interface, enum config_xdp_mode mode,
 		   enum bpf_xdp_used *ret_used, char *why, size_t why_size);
+/* What holds at this moment: an interface may have gone, or somebody detached the gate by hand. */
+enum bpf_xdp_used bpf_xdp_used_now(const struct bpf *bpf, const char *interface);
 /* 0, also where it was not attached. */
 int bpf_detach_xdp(struct bpf *bpf, const char *interface);
 /* Detaches the gate from every interface that is not among these: links of an earlier run too.
@@ -79,6 +81,7 @@ int bpf_detach_xdp_except(struct bpf *bpf, const char *const *interfaces, size_t
 
 /* Puts the pick on the current network namespace, adopting as above. 0 or -errno with why. */
 int bpf_attach_sk_lookup(struct bpf *bpf, char *why, size_t why_size);
+bool bpf_sk_lookup_is_on(const struct bpf *bpf); /* at this moment */
 int bpf_detach_sk_lookup(struct bpf *bpf);
 
 /*

@@ -118,22 +118,56 @@ static int xdp_query(int ifindex, struct xdp_state *state)
 	return 0;
 }
 
-static int refuse_foreign(const char *interface, __u32 program_id, char *why, size_t why_size)
+/* Whether fd is a link that is on this interface now. The program's id tells: an index may be
+ * another's in another namespace. */
+static bool link_is_on(int fd, int ifindex, struct xdp_state *state)
+{
+	struct bpf_link_info info;
+
+	return !link_info(fd, &info) && info.type == BPF_LINK_TYPE_XDP &&
+	       (int)info.xdp.ifindex == ifindex && !xdp_query(ifindex, state) &&
+	       state->program_id == info.prog_id;
+}
+
+/* The link that holds the interface's program; 0: none does, or no right to look at it. */
+static __u32 holding_link(int ifindex)
+{
+	struct xdp_state state;
+	__u32 id = 0;
+
+	while (!bpf_link_get_next_id(id, &id)) {
+		int fd = bpf_link_get_fd_by_id(id);
+		bool found = fd >= 0 && link_is_on(fd, ifindex, &state);
+
+		if (fd >= 0)
+			close(fd);
+		if (found)
+			return id;
+	}
+	return 0;
+}
+
+static int refuse_foreign(const char *interface, int ifindex, __u32 program_id, char *why,
+			  size_t why_size)
 {
 	struct bpf_prog_info info = { 0 };
-	__u32 len = sizeof(info);
+	__u32 len = sizeof(info), link = holding_link(ifindex);
 	int fd = bpf_prog_get_fd_by_id(program_id);
+	char fix[96];
 
 	if (fd >= 0) {
 		bpf_obj_get_info_by_fd(fd, &info, &len);
 		close(fd);
 	}
+	/* What a link holds, `ip link` cannot take off. */
+	if (link)
+		snprintf(fix, sizeof(fix), "bpftool link detach id %u", link);
+	else
+		snprintf(fix, sizeof(fix), "ip link set dev %s xdp off", interface);
 	bpf_loader_why(why, why_size,
 		       "interface %s already carries another XDP program (%s, id %u), which sluice does "
-		       "not replace: detach it (ip link set dev %s xdp off, or bpftool net detach xdp "
-		       "dev %s), or leave the interface out of kernel.interfaces",
-		       interface, info.name[0] ? info.name : "unnamed", program_id, interface,
-		       interface);
+		       "not replace: detach it (%s), or leave the interface out of kernel.interfaces",
+		       interface, info.name[0] ? info.name : "unnamed", program_id, fix);
 	return -EBUSY;
 }
 
@@ -155,18 +189,13 @@ static bool mode_fits(enum config_xdp_mode mode, enum bpf_xdp_used used)
 static bool adopt_xdp(struct bpf *bpf, int ifindex, enum config_xdp_mode mode, const char *pin,
 		      enum bpf_xdp_used *ret_used)
 {
-	struct bpf_link_info info;
 	struct xdp_state state = { 0 };
 	bool adopted = false;
 	int fd = bpf_obj_get(pin);
 
 	if (fd < 0)
 		return false;
-	/* The program's id tells whether this interface is the link's: an index may be another's in
-	 * another namespace. */
-	if (!link_info(fd, &info) && info.type == BPF_LINK_TYPE_XDP &&
-	    (int)info.xdp.ifindex == ifindex && !xdp_query(ifindex, &state) &&
-	    state.program_id == info.prog_id && mode_fits(mode, state.used) &&
+	if (link_is_on(fd, ifindex, &state) && mode_fits(mode, state.used) &&
 	    !bpf_link_update(fd, bpf->gate_fd, NULL)) {
 		*ret_used = state.used;
 		adopted = true;
@@ -198,7 +227,7 @@ int bpf_attach_xdp(struct bpf *bpf, const char *interface, enum config_xdp_mode 
 		goto out;
 	err = xdp_query((int)ifindex, &state);
 	if (!err && state.program_id) {
-		err = refuse_foreign(interface, state.program_id, why, why_size);
+		err = refuse_foreign(interface, (int)ifindex, state.program_id, why, why_size);
 		goto out;
 	}
 	if (mode != XDP_MODE_GENERIC) {
@@ -225,6 +254,23 @@ int bpf_attach_xdp(struct bpf *bpf, const char *interface, enum config_xdp_mode 
 out:
 	free(pin);
 	return err;
+}
+
+enum bpf_xdp_used bpf_xdp_used_now(const struct bpf *bpf, const char *interface)
+{
+	unsigned ifindex = if_nametoindex(interface);
+	struct xdp_state state = { 0 };
+	char *pin = xdp_pin(bpf, interface);
+	int fd = pin && ifindex ? bpf_obj_get(pin) : -1;
+	enum bpf_xdp_used used = BPF_XDP_OFF;
+
+	if (fd >= 0) {
+		if (link_is_on(fd, (int)ifindex, &state))
+			used = state.used;
+		close(fd);
+	}
+	free(pin);
+	return used;
 }
 
 int bpf_detach_xdp(struct bpf *bpf, const char *interface)
@@ -274,17 +320,24 @@ int bpf_detach_xdp_except(struct bpf *bpf, const char *const *interfaces, size_t
 
 /* sk_lookup */
 
-static bool adopt_sk_lookup(struct bpf *bpf, int netns_fd, const char *pin)
+static bool is_for_netns(int fd, const struct stat *netns)
 {
 	struct bpf_link_info info;
+
+	return !link_info(fd, &info) && info.type == BPF_LINK_TYPE_NETNS &&
+	       info.netns.netns_ino == netns->st_ino;
+}
+
+static bool adopt_sk_lookup(struct bpf *bpf, int netns_fd, const char *pin)
+{
 	struct stat netns;
 	bool adopted = false;
 	int fd = bpf_obj_get(pin);
 
 	if (fd < 0)
 		return false;
-	if (!link_info(fd, &info) && info.type == BPF_LINK_TYPE_NETNS && !fstat(netns_fd, &netns) &&
-	    info.netns.netns_ino == netns.st_ino && !bpf_link_update(fd, bpf->pick_fd, NULL))
+	if (!fstat(netns_fd, &netns) && is_for_netns(fd, &netns) &&
+	    !bpf_link_update(fd, bpf->pick_fd, NULL))
 		adopted = true;
 	close(fd);
 	if (!adopted)
@@ -316,6 +369,19 @@ out:
 		close(netns_fd);
 	free(pin);
 	return err;
+}
+
+bool bpf_sk_lookup_is_on(const struct bpf *bpf)
+{
+	char *pin = bpf_loader_path(bpf->pin_path, LINKS, SK_LOOKUP_PIN);
+	int fd = pin ? bpf_obj_get(pin) : -1;
+	struct stat netns;
+	bool on = fd >= 0 && !stat("/proc/self/ns/net", &netns) && is_for_netns(fd, &netns);
+
+	if (fd >= 0)
+		close(fd);
+	free(pin);
+	return on;
 }
 
 int bpf_detach_sk_lookup(struct bpf *bpf)

@@ -172,6 +172,7 @@ int kernel_attach_xdp(struct kernel *kernel, const struct config *config)
 
 	if (!kernel->bpf)
 		return 0;
+	kernel_watch(kernel);
 	struct kernel_interface *reports = calloc(n + 1, sizeof(*reports));
 	const char **names = calloc(n + 1, sizeof(*names));
 
@@ -197,6 +198,31 @@ out:
 	free(reports);
 	free(names);
 	return ret;
+}
+
+void kernel_watch(struct kernel *kernel)
+{
+	if (!kernel->bpf)
+		return;
+	for (size_t i = 0; i < kernel->n_interfaces; i++) {
+		struct kernel_interface *report = &kernel->interfaces[i];
+
+		if (report->used == BPF_XDP_OFF ||
+		    bpf_xdp_used_now(kernel->bpf, report->name) == report->used)
+			continue;
+		report->used = BPF_XDP_OFF;
+		snprintf(report->why, sizeof(report->why),
+			 "detached from outside, or the interface went: a reload attaches it again");
+		log_warn("XDP lost", F_STR("interface", report->name),
+			 F_STR("reason", report->why));
+	}
+	if (kernel->sk_lookup && !bpf_sk_lookup_is_on(kernel->bpf)) {
+		kernel->sk_lookup = false;
+		snprintf(kernel->why, sizeof(kernel->why),
+			 "sk_lookup was detached from outside: a reload attaches it again");
+		log_warn("sk_lookup lost: SO_REUSEPORT spreads the connections",
+			 F_STR("reason", kernel->why));
+	}
 }
 
 int kernel_sockets(struct kernel *kernel, const struct config *config,

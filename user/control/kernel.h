@@ -51,6 +51,9 @@ int kernel_guard(struct kernel *kernel, const struct config *config, uint32_t sl
 		 bool with_acl);
 /* XDP on the config's interfaces, off all others. 0, or -errno after logging (required only). */
 int kernel_attach_xdp(struct kernel *kernel, const struct config *config);
+/* Once a second: notices and logs what was detached behind our back, so that what is reported is what
+ * holds. The next reload puts it back. */
+void kernel_watch(struct kernel *kernel);
 /* After they listen: the sockets for sk_lookup, which is attached where it is not yet. 0 or
  * -errno after logging (required only). */
 int kernel_sockets(struct kernel *kernel, const struct config *config,

@@ -215,6 +215,7 @@ static void on_sample(struct loop_timer *timer)
 
 	totals_sample(&supervisor->totals, &supervisor->state, supervisor->slots,
 		      loop_now(&supervisor->loop));
+	kernel_watch(&supervisor->kernel);
 	loop_timer_set(&supervisor->loop, timer, SAMPLE_MS * NS_PER_MS);
 }
 
