@@ -86,7 +86,9 @@ class Sluice:
         env = dict(os.environ,
                    ASAN_OPTIONS="abort_on_error=0:exitcode=99:detect_leaks=1:fast_unwind_on_malloc=0",
                    UBSAN_OPTIONS="print_stacktrace=1:exitcode=99")
-        self.process = Process(self.argv("--config", self.config_path, *options),
+        # Ends with the test run, should that be killed.
+        self.process = Process(["setpriv", "--pdeathsig", "TERM",
+                                *self.argv("--config", self.config_path, *options)],
                                self.log_path, env)
 
         def answers():
