@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/capability.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -47,13 +48,26 @@ static inline uint64_t now_ns(void)
 /* For main: prints why and returns false where BPF cannot be used. */
 static inline bool bpf_is_allowed(void)
 {
-	LIBBPF_OPTS(bpf_map_create_opts, options);
-	int fd = bpf_map_create(BPF_MAP_TYPE_LPM_TRIE, "probe", 8, 8, 1,
-				(options.map_flags = BPF_F_NO_PREALLOC, &options));
+	static const cap_value_t needed[] = { CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN };
+	LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_NO_PREALLOC);
+	cap_t caps = cap_get_proc();
+	bool all = caps;
+	int fd;
 
+	for (unsigned i = 0; i < 3 && all; i++) {
+		cap_flag_value_t flag = CAP_CLEAR;
+
+		all = !cap_get_flag(caps, needed[i], CAP_EFFECTIVE, &flag) && flag == CAP_SET;
+	}
+	cap_free(caps);
+	if (!all) {
+		printf("SKIP: needs root, or CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN\n");
+		return false;
+	}
+	fd = bpf_map_create(BPF_MAP_TYPE_LPM_TRIE, "probe", 8, 8, 1, &options);
 	if (fd < 0) {
-		printf("SKIP: loading BPF is refused here (%s): needs root, or CAP_BPF and "
-		       "CAP_NET_ADMIN\n", strerror(errno));
+		printf("SKIP: loading BPF is refused here though the capabilities are there (%s)\n",
+		       strerror(errno));
 		return false;
 	}
 	close(fd);
