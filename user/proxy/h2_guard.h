@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * h2_guard.h - how often a peer may do what costs it nothing and us something. One 64-bit time a
- * guard (GCRA): burst at once, then one each interval. Used by h2.c only.
- *
- * nghttp2 has guards of its own; these come first, because they end the connection with
- * ENHANCE_YOUR_CALM and say what was abused.
+ * guard (GCRA): burst at once, then one each interval. Used by the session layer only, which ends
+ * the connection with ENHANCE_YOUR_CALM and says what was abused.
  */
 #ifndef SLUICE_PROXY_H2_GUARD_H
 #define SLUICE_PROXY_H2_GUARD_H

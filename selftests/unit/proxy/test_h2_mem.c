@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_h2_mem.c - the memory of HTTP/2 sessions: malloc's semantics over free lists and page
- * slots, zeroed again after use, and no memory.
+ * test_h2_mem.c - the memory of HPACK codecs: malloc's semantics over free lists, zeroed again
+ * after use, and no memory.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -11,8 +11,6 @@
 #include "cm.h"
 #include "fault.h"
 #include "proxy/h2_mem.h"
-
-#define SLOT_BYTES 20480u
 
 static int teardown(void **state)
 {
@@ -94,64 +92,6 @@ static void growing_keeps_the_content_over_every_border(void **state)
 	h2_mem_free(h2_mem_resize(NULL, 100));
 }
 
-static void more_slots_than_a_slab_has(void **state)
-{
-	void *blocks[200];
-
-	for (int i = 0; i < 200; i++)
-		blocks[i] = filled(4096 + (size_t)i * 80, i);
-	for (int i = 0; i < 200; i += 2)
-		h2_mem_free(blocks[i]);
-	for (int i = 0; i < 200; i += 2) {
-		blocks[i] = h2_mem_zalloc(1, SLOT_BYTES);
-		assert_true(is_all(blocks[i], 0, SLOT_BYTES));
-		memset(blocks[i], i, SLOT_BYTES);
-	}
-	for (int i = 0; i < 200; i++) {
-		assert_true(is_all(blocks[i], i, i % 2 ? 4096 + (size_t)i * 80 : SLOT_BYTES));
-		h2_mem_free(blocks[i]);
-	}
-}
-
-static void a_discarded_slot_stays_in_its_owners_hands(void **state)
-{
-	uint8_t *block = filled(16394, 1), *small = filled(100, 2), *other;
-
-	h2_mem_discard(block);
-	h2_mem_discard(small);
-	h2_mem_discard(NULL);
-	assert_true(is_all(block, 0, 16394));
-	assert_true(is_all(small, 2, 100));
-	other = filled(16394, 3);
-	assert_ptr_not_equal(other, block);
-	memset(block, 4, 16394);
-	assert_true(is_all(other, 3, 16394));
-	h2_mem_free(block);
-	h2_mem_free(other);
-	h2_mem_free(small);
-}
-
-/* What lies on a page's border is not for that a slot. */
-static void a_small_block_on_a_page_border_is_no_slot(void **state)
-{
-	void *slot = filled(4096, 9), *blocks[4096];
-	unsigned aligned = 0, n = 0;
-
-	for (; n < 4096 && aligned < 3; n++) {
-		blocks[n] = filled(2032, (int)n);
-		aligned += (uintptr_t)blocks[n] % 4096 == 0;
-	}
-	for (unsigned i = 0; i < n; i++) {
-		h2_mem_discard(blocks[i]);
-		assert_true(is_all(blocks[i], (int)i, 2032));
-		blocks[i] = h2_mem_resize(blocks[i], 3000);
-		assert_true(is_all(blocks[i], (int)i, 2032));
-		h2_mem_free(blocks[i]);
-	}
-	assert_true(is_all(slot, 9, 4096));
-	h2_mem_free(slot);
-}
-
 static void without_memory_it_says_so_and_keeps_the_block(void **state)
 {
 	void *block = filled(1000, 7);
@@ -159,7 +99,6 @@ static void without_memory_it_says_so_and_keeps_the_block(void **state)
 	h2_mem_trim();
 	fault_start_all(0);
 	assert_null(h2_mem_alloc(100));
-	assert_null(h2_mem_alloc(5000));
 	assert_null(h2_mem_zalloc(1, 5000));
 	assert_null(h2_mem_resize(block, 2000));
 	assert_null(h2_mem_resize(block, 5000));
@@ -175,9 +114,6 @@ int main(void)
 		cmocka_unit_test_teardown(a_zeroed_block_is_zero_also_where_it_was_used_before,
 					  teardown),
 		cmocka_unit_test_teardown(growing_keeps_the_content_over_every_border, teardown),
-		cmocka_unit_test_teardown(more_slots_than_a_slab_has, teardown),
-		cmocka_unit_test_teardown(a_discarded_slot_stays_in_its_owners_hands, teardown),
-		cmocka_unit_test_teardown(a_small_block_on_a_page_border_is_no_slot, teardown),
 		cmocka_unit_test_teardown(without_memory_it_says_so_and_keeps_the_block, teardown),
 	};
 
