@@ -6,6 +6,8 @@ import os
 import pathlib
 import pwd
 import re
+import signal
+import subprocess
 import time
 
 import pytest
@@ -92,6 +94,26 @@ def test_exit_codes(lab, sluice, arguments, status):
     done = sluice.ctl.raw(*arguments)
     assert done.returncode == status, done
     assert (done.stdout + done.stderr).strip()
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_output_that_cannot_be_written_is_a_failure(sluice, options):
+    with open("/dev/full", "w", encoding="ascii") as full:
+        done = subprocess.run([sluice.ctl.path, "--socket", sluice.socket, *options, "status"],
+                              stdout=full, stderr=subprocess.PIPE, text=True, timeout=20,
+                              check=False)
+    assert done.returncode == 1 and "cannot write" in done.stderr, done
+
+
+def test_stuck_daemon_is_not_waited_for_without_end(sluice):
+    sluice.signal(signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        done = sluice.ctl.raw("status")
+        assert done.returncode == 1 and "stuck" in done.stderr, done
+        assert time.monotonic() - began < 10
+    finally:
+        sluice.signal(signal.SIGCONT)
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, "reload"])

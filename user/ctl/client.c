@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -28,6 +29,9 @@ static void say_unreachable(const char *path, int err)
 		fprintf(stderr, "sluicectl: no permission for %s: run as root or as a member of "
 			"sluiced's runtime.group\n", path);
 		return;
+	case EAGAIN:
+		fprintf(stderr, "sluicectl: sluiced on %s takes no more clients: is it stuck?\n", path);
+		return;
 	default:
 		fprintf(stderr, "sluicectl: cannot reach sluiced on %s: %s\n", path, strerror(err));
 	}
@@ -42,8 +46,12 @@ static int client_connect(const char *path)
 		return -1;
 	}
 	strcpy(address.sun_path, path);
+	/* A daemon that is stuck lets connect wait, once its queue is full. */
+	const struct timeval patience = { .tv_sec = SLUICE_CONTROL_TIMEOUT_MS / 1000 };
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
+	if (fd >= 0)
+		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 	if (fd >= 0 && !connect(fd, (struct sockaddr *)&address, sizeof(address)))
 		return fd;
 	say_unreachable(path, errno);
@@ -53,7 +61,7 @@ static int client_connect(const char *path)
 }
 
 /* Everything up to the daemon's close, NUL-terminated and malloced. */
-static char *client_read(int fd, size_t *len)
+static char *client_read(int fd, int timeout_ms, size_t *len)
 {
 	size_t cap = 64 * 1024;
 	char *text = malloc(cap);
@@ -61,7 +69,7 @@ static char *client_read(int fd, size_t *len)
 
 	*len = 0;
 	while (text) {
-		int ready = poll(&wait, 1, SLUICE_CONTROL_RELOAD_MS + SLUICE_CONTROL_TIMEOUT_MS);
+		int ready = poll(&wait, 1, timeout_ms);
 
 		if (ready < 0 && errno == EINTR)
 			continue;
@@ -91,6 +99,9 @@ json_t *client_ask(const struct ctl *ctl, const char *command, char **text)
 	char request[128], *answer = NULL;
 	json_t *document = NULL;
 	size_t len = 0;
+	/* Only a reload may take its time. */
+	int timeout_ms = SLUICE_CONTROL_TIMEOUT_MS +
+			 (strcmp(command, "reload") ? 0 : SLUICE_CONTROL_RELOAD_MS);
 	int fd = client_connect(ctl->socket);
 
 	if (fd < 0)
@@ -98,7 +109,7 @@ json_t *client_ask(const struct ctl *ctl, const char *command, char **text)
 	int n = snprintf(request, sizeof(request), "{\"command\": \"%s\"}\n", command);
 
 	if (send(fd, request, (size_t)n, MSG_NOSIGNAL) == n)
-		answer = client_read(fd, &len);
+		answer = client_read(fd, timeout_ms, &len);
 	close(fd);
 	if (!answer || !len) {
 		fputs("sluicectl: sluiced did not answer (no permission for this user, too many "

@@ -2,6 +2,7 @@
 /*
  * main.c - sluicectl's command line: the table of commands, and the options that all of them take.
  */
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
@@ -93,7 +94,14 @@ static int run(const struct command *command, struct ctl *ctl, int argc, char **
 	if (argc > wanted)
 		return usage_error("unexpected argument: ", argv[wanted]);
 	ctl->argument = wanted ? argv[0] : NULL;
-	return command->run(ctl);
+	int ret = command->run(ctl);
+
+	/* A full disk must not look like success to a script. */
+	if (fflush(stdout) || ferror(stdout)) {
+		fprintf(stderr, "sluicectl: cannot write the output: %s\n", strerror(errno));
+		return CTL_FAILED;
+	}
+	return ret;
 }
 
 int main(int argc, char **argv)
