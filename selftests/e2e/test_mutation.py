@@ -62,7 +62,7 @@ def test_mutated_client_streams_do_no_harm(lab, client, sluice):
 
 def test_mutated_backend_streams_do_no_harm(lab, client, sluice, bad_backend):
     pids = {w["pid"] for w in sluice.workers()}
-    wanted = how_many(lab, 1000, 500)
+    wanted = how_many(lab, 1000, 200)
     client.run(load.start, "mutant", lab.target(port=444), threads=16, connections=4, pause=0,
                timeout=0.4)
     wait_for(lambda: bad_backend.run(mutate.backend_connections) >= wanted, 120,
