@@ -9,6 +9,7 @@ CPU is the proxy's own, all its processes, never the client's or the backends'.
 """
 import argparse
 import contextlib
+import ctypes
 import glob
 import json
 import os
@@ -105,6 +106,11 @@ def pss_kib(pid):
     return total
 
 
+def end_with_parent():
+    """In a child before it executes: SIGTERM when the bench dies, however it dies (prctl 1)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+
+
 class Process:
     """A child in a session of its own; end() leaves none of its descendants behind."""
 
@@ -112,7 +118,8 @@ class Process:
         self.name, self.log = name, log
         with open(log, "ab") as out:
             self.popen = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out,
-                                          stderr=out, start_new_session=True)
+                                          stderr=out, start_new_session=True,
+                                          preexec_fn=end_with_parent)
         self.pid = self.popen.pid
 
     def poll(self):
@@ -479,4 +486,7 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)
