@@ -73,7 +73,8 @@ def test_grpcurl_lists_services_by_reflection(lab, go, sluice):
 
 def test_grpcurl_streams_both_ways(lab, go, sluice):
     request = {"responseParameters": [{"size": 3}, {"size": 5}], "payload": {"body": "AAAA"}}
-    done = grpcurl(lab, go, "-d", json.dumps(request) * 3, "grpc.testing.TestService/FullDuplexCall")
+    done = grpcurl(lab, go, "-d", json.dumps(request) * 3,
+                   "grpc.testing.TestService/FullDuplexCall")
     assert done.stdout.count('"payload"') == 6
 
 

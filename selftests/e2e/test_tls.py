@@ -73,7 +73,7 @@ def test_client_without_h2_gets_an_alert_and_is_counted(lab, client, sluice, alp
 
 
 def _refused(address, alpn, version):
-    """The alert that ended a handshake. TLS 1.3 clients may see the server's alert at their first read only."""
+    """The alert that ended a handshake; a TLS 1.3 client may see it at its first read only."""
     try:
         connection = h2raw.Client(address, h2raw.tls_context(None, alpn=alpn, maximum=version))
         connection.sock.recv(1)

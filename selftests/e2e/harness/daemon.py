@@ -28,7 +28,8 @@ class Ctl:
     def json(self, *args):
         done = self.raw("--json", *args)
         if done.returncode:
-            raise AssertionError(f"sluicectl {' '.join(args)}: exit {done.returncode}: {done.stderr}")
+            raise AssertionError(f"sluicectl {' '.join(args)}: exit {done.returncode}: "
+                                 f"{done.stderr}")
         return json.loads(done.stdout)
 
 
@@ -84,7 +85,8 @@ class Sluice:
 
     def start(self, healthy=True, timeout=20, options=()):
         env = dict(os.environ,
-                   ASAN_OPTIONS="abort_on_error=0:exitcode=99:detect_leaks=1:fast_unwind_on_malloc=0",
+                   ASAN_OPTIONS="abort_on_error=0:exitcode=99:detect_leaks=1:"
+                                "fast_unwind_on_malloc=0",
                    UBSAN_OPTIONS="print_stacktrace=1:exitcode=99")
         # Ends with the test run, should that be killed.
         self.process = Process(["setpriv", "--pdeathsig", "TERM",
@@ -165,8 +167,8 @@ class Sluice:
             rows = [r for r in self.backends() if r["weight"] > 0]
             return all(r["health"] == "up" for r in rows if r["group"] in checked)
 
-        wait_for(rows_up, timeout, lambda: f"backends are up: {self.backends()}\n{self.log()[-2000:]}",
-                 interval=0.05)
+        wait_for(rows_up, timeout, interval=0.05,
+                 what=lambda: f"backends are up: {self.backends()}\n{self.log()[-2000:]}")
         wait_for(lambda: len(self.workers()) == self.config["workers"], timeout,
                  lambda: f"workers live: {self.ctl.json('workers')}", interval=0.05)
 

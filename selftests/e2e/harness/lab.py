@@ -2,7 +2,6 @@
 """What a test session has: the build, the world, agents in its hosts, backends, certificates."""
 import os
 import pathlib
-import re
 import sys
 import tempfile
 
@@ -154,10 +153,4 @@ class Lab:
         self.world.close()
 
 
-def free_of(text, pattern):
-    """Asserts that no line of a log matches."""
-    found = [line for line in text.splitlines() if re.search(pattern, line)]
-    assert not found, "\n".join(found[:20])
-
-
-__all__ = ["Backend", "Lab", "FAST_CHECK", "REPO", "build_folder", "free_of", "wait_for"]
+__all__ = ["Backend", "Lab", "FAST_CHECK", "REPO", "build_folder", "wait_for"]
