@@ -85,8 +85,7 @@ class Sluice:
 
     def start(self, healthy=True, timeout=20, options=()):
         env = dict(os.environ,
-                   ASAN_OPTIONS="abort_on_error=0:exitcode=99:detect_leaks=1:"
-                                "fast_unwind_on_malloc=0",
+                   ASAN_OPTIONS="abort_on_error=0:exitcode=99:detect_leaks=1",
                    UBSAN_OPTIONS="print_stacktrace=1:exitcode=99")
         # Ends with the test run, should that be killed.
         self.process = Process(["setpriv", "--pdeathsig", "TERM",
