@@ -19,6 +19,7 @@ struct arena_block {
 struct arena {
 	char *at;
 	size_t left;
+	size_t held; /* bytes of blocks, for whoever caps memory */
 	struct arena_block *blocks;
 };
 
@@ -27,6 +28,7 @@ static inline void arena_init(struct arena *arena, void *bytes, size_t size)
 {
 	arena->at = bytes;
 	arena->left = size;
+	arena->held = 0;
 	arena->blocks = NULL;
 }
 
@@ -38,6 +40,7 @@ static inline void arena_done(struct arena *arena)
 		free(arena->blocks);
 		arena->blocks = next;
 	}
+	arena->held = 0;
 }
 
 /* Aligned to 8 bytes. NULL: no memory. */
@@ -52,6 +55,7 @@ static inline void *arena_alloc(struct arena *arena, size_t size)
 
 		if (!block)
 			return NULL;
+		arena->held += sizeof(*block) + size;
 		block->next = arena->blocks;
 		arena->blocks = block;
 		return block->bytes;

@@ -180,6 +180,8 @@ void dispatch_request(struct stream *stream, const struct router_listener *liste
 		reply_status(stream, GRPC_RESOURCE_EXHAUSTED, "out of memory");
 		return;
 	}
+	if (stream_over_memory(stream))
+		return;
 	attempt(stream, false);
 }
 

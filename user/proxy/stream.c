@@ -59,6 +59,7 @@ static void stream_free(struct stream *stream)
 {
 	buf_done(&stream->down.out);
 	buf_done(&stream->up.out);
+	stream->worker->header_bytes -= stream->header_bytes;
 	arena_done(&stream->arena);
 	router_unref(stream->router);
 	free(stream);
@@ -98,10 +99,15 @@ int stream_copy_headers(struct stream *stream, struct stream_headers *to,
 	return 0;
 }
 
-/* A worker that is out of buffer memory fails the stream that wants more, and no other. */
-static bool over_memory(struct stream *stream)
+/* Messages and metadata count together. A worker that is over its limit fails the stream that wants
+ * more, and no other. */
+bool stream_over_memory(struct stream *stream)
 {
-	if (buf_in_use() <= stream->router->config->max_buffer_bytes)
+	struct worker *worker = stream->worker;
+
+	worker->header_bytes += stream->arena.held - stream->header_bytes;
+	stream->header_bytes = stream->arena.held;
+	if (buf_in_use() + worker->header_bytes <= stream->router->config->max_buffer_bytes)
 		return false;
 	reply_status(stream, GRPC_RESOURCE_EXHAUSTED, "out of buffer memory");
 	return true;
@@ -136,7 +142,7 @@ void stream_down_data(struct stream *stream, const uint8_t *data, size_t size)
 		h2_credit(stream->down.h2, stream->down.id, size);
 		return;
 	}
-	if (over_memory(stream))
+	if (stream_over_memory(stream))
 		return;
 	if (buf_append(&stream->up.out, data, size)) {
 		reply_status(stream, GRPC_RESOURCE_EXHAUSTED, "out of memory");
@@ -271,7 +277,7 @@ void stream_up_response(struct stream *stream, const struct h2_header *headers, 
 
 void stream_up_data(struct stream *stream, const uint8_t *data, size_t size)
 {
-	if (stream->down.end || over_memory(stream))
+	if (stream->down.end || stream_over_memory(stream))
 		return;
 	if (buf_append(&stream->down.out, data, size)) {
 		reply_status(stream, GRPC_RESOURCE_EXHAUSTED, "out of memory");

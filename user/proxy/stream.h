@@ -70,6 +70,7 @@ struct stream {
 	bool replayable;	 /* all that was sent is retained */
 	bool dead;
 	char failure[160]; /* the last failure of an attempt, for the message */
+	size_t header_bytes; /* of the arena's, as counted in the worker's */
 	struct arena arena;
 	max_align_t arena_bytes[120];
 };
@@ -102,6 +103,9 @@ void stream_enter(struct stream *stream, struct pool_endpoint *endpoint);
 /* Lets go of the upstream side: out of the queue, or reset with code where its HTTP/2 stream is
  * still open. */
 void stream_detach_up(struct stream *stream, uint32_t code);
+
+/* Answers, and true, where the worker is over its memory: call after the arena grew. */
+bool stream_over_memory(struct stream *stream);
 
 /* Copies of headers into the stream's arena. 0 or -ENOMEM. */
 int stream_copy_headers(struct stream *stream, struct stream_headers *to,

@@ -48,7 +48,7 @@ static void on_heartbeat(struct loop_timer *timer)
 	struct worker *worker = container_of(timer, struct worker, heartbeat_timer);
 
 	state_store64(&worker->stats->heartbeat_ns, loop_now(&worker->loop));
-	state_store64(&worker->stats->buffered_bytes, buf_in_use());
+	state_store64(&worker->stats->buffered_bytes, buf_in_use() + worker->header_bytes);
 	loop_timer_set(&worker->loop, timer, SLUICE_HEARTBEAT_NS);
 }
 

@@ -29,6 +29,7 @@ struct worker {
 	struct list dead_streams;  /* struct stream, freed at the end of the turn */
 	struct loop_task reap_task;
 	uint64_t random_state;
+	size_t header_bytes; /* metadata that streams hold, beyond their own first bytes */
 	struct log_limit log_limit; /* of the data path */
 	char role[16];		     /* for the log */
 	bool draining;

@@ -58,7 +58,9 @@ static void a_large_piece_leaves_the_rest_of_the_owners_bytes_in_use(void **stat
 	assert_true(large < (char *)bytes || large >= (char *)(bytes + 4));
 	assert_ptr_equal(small, bytes);
 	memset(large, 1, 100000);
+	assert_in_range(arena.held, 100000, 100100);
 	arena_done(&arena);
+	assert_int_equal(arena.held, 0);
 }
 
 static void without_memory_it_says_so_and_goes_on(void **state)

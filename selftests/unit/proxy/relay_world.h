@@ -207,6 +207,7 @@ static inline void relay_assert_quiet(void)
 	for (int i = 0; i < BACKENDS; i++)
 		assert_int_equal(worker->state.backends[FIRST_BACKEND + i].active_rpcs, 0);
 	assert_int_equal(buf_in_use(), 0);
+	assert_int_equal(worker->header_bytes, 0);
 }
 
 static inline void relay_done(void)

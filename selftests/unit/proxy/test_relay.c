@@ -303,6 +303,35 @@ static void a_worker_out_of_buffer_memory_fails_who_wants_more_and_no_other(void
 	RELAY_FOR_MS(10);
 }
 
+/* Calls that hold nothing but metadata. */
+static void metadata_counts_as_memory_too(void **state)
+{
+	static char big[60000];
+	struct h2_header fields[N_REQUEST_FIELDS + 1];
+	unsigned n_refused = 0, n_waiting = 0;
+	int32_t ids[30];
+
+	relay.worker.router->config->max_buffer_bytes = 1000000;
+	relay_connect();
+	memset(big, '~', sizeof(big));
+	memcpy(fields, request_fields, sizeof(request_fields));
+	fields[N_REQUEST_FIELDS] = (struct h2_header){ "x-big", big, 5, sizeof(big), true };
+	for (int i = 0; i < 30; i++) {
+		ids[i] = h2_submit_request(relay.client->h2, fields, N_REQUEST_FIELDS + 1, true,
+					   &relay);
+		RELAY_UNTIL(relay.worker.stats->calls == (unsigned)i + 1);
+	}
+	RELAY_FOR_MS(50);
+	for (int i = 0; i < 30; i++) {
+		if (!call(ids[i])->closed)
+			n_waiting++;
+		else if (call(ids[i])->grpc_status == GRPC_RESOURCE_EXHAUSTED)
+			n_refused++;
+	}
+	assert_in_range(n_waiting, 12, 17);
+	assert_int_equal(n_refused, 30 - n_waiting);
+}
+
 static void a_stalled_client_stalls_the_backend_and_nothing_grows(void **state)
 {
 	int32_t id;
@@ -380,6 +409,7 @@ int main(void)
 		TEST_ONE(a_client_that_vanishes_cancels_its_calls_wherever_they_are),
 		TEST_TWO(a_reload_moves_those_who_wait_and_leaves_those_who_run),
 		TEST_ONE(a_worker_out_of_buffer_memory_fails_who_wants_more_and_no_other),
+		TEST_ONE(metadata_counts_as_memory_too),
 		TEST_ONE(a_stalled_client_stalls_the_backend_and_nothing_grows),
 		TEST_ONE(a_backend_that_dies_is_told_to_a_stalled_client),
 		TEST_ONE(a_call_that_never_left_a_dying_connection_is_sent_elsewhere),
