@@ -149,6 +149,24 @@ def test_listener_added_and_removed(lab, client, sluice, backends):
     assert client.run(calls.unary, lab.target(tag="still")).code == 0
 
 
+def test_listener_that_goes_under_load_fails_no_call_it_took(lab, client, sluice, backends):
+    """Between the removal and the moment the client knows (GOAWAY), calls are on their way."""
+    target = lab.target(port=448, tag="goes")
+    alive = copy.deepcopy(sluice.config)
+    lab.add_listener(alive, 448, "goes", backends)
+    without = copy.deepcopy(sluice.config)
+    for round_ in range(4):
+        sluice.config = copy.deepcopy(alive)
+        sluice.reload()
+        client.run(load.start, f"goes{round_}", target, pause=0)
+        wait_for(lambda: client.run(load.done, f"goes{round_}") > 30, 10, "load runs")
+        sluice.config = copy.deepcopy(without)
+        sluice.reload()
+        failures = client.run(load.finish, f"goes{round_}").failures
+        # Afterwards nobody listens there: the client's own words, not sluice's.
+        assert not [f for f in failures if "sluice" in f[3]], failures[:5]
+
+
 def _refused(address):
     import socket
     try:

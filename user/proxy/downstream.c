@@ -66,9 +66,8 @@ static void on_up(struct h2 *h2)
 static void on_request(struct downstream *downstream, int32_t id, const struct h2_header *headers,
 		       size_t n, bool end)
 {
-	struct worker *worker = downstream->worker;
 	struct router_listener *listener =
-		router_listener(worker->router, downstream->listener_id);
+		router_listener(downstream_router(downstream), downstream->listener_id);
 	struct stream *stream = stream_new(downstream, id);
 
 	if (!stream) {
@@ -149,6 +148,7 @@ static void end(struct downstream *downstream)
 				   false);
 	loop_timer_cancel(&worker->loop, &downstream->idle_timer);
 	list_del(&downstream->link);
+	router_unref(downstream->last_router);
 	state_store32(&worker->stats->connections, worker->stats->connections - 1);
 	free(downstream);
 	worker_check_idle(worker);
@@ -226,6 +226,18 @@ void downstream_accept(struct worker *worker, const struct router_listener *list
 void downstream_drain(struct downstream *downstream)
 {
 	h2_drain(downstream->h2);
+}
+
+void downstream_drain_removed(struct downstream *downstream, struct router *old)
+{
+	if (!downstream->last_router && router_listener(old, downstream->listener_id))
+		downstream->last_router = router_ref(old);
+	downstream_drain(downstream);
+}
+
+struct router *downstream_router(const struct downstream *downstream)
+{
+	return downstream->last_router ? downstream->last_router : downstream->worker->router;
 }
 
 void downstream_close(struct downstream *downstream)

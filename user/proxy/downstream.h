@@ -20,6 +20,7 @@ struct downstream {
 	struct worker *worker;
 	struct h2 *h2;
 	uint32_t listener_id;
+	struct router *last_router; /* the last that knew its listener, once that is gone; or NULL */
 	uint32_t idle_timeout_ms;
 	struct list link;    /* in worker.downstreams */
 	struct list streams; /* struct stream, by down_link */
@@ -34,6 +35,11 @@ void downstream_accept(struct worker *worker, const struct router_listener *list
 		       const struct addr *peer);
 /* Finishes its calls, then closes. */
 void downstream_drain(struct downstream *downstream);
+/* As downstream_drain, when its listener is in the worker's router no more: calls that are on their
+ * way before the client knows still go where old, which had it, sends them. */
+void downstream_drain_removed(struct downstream *downstream, struct router *old);
+/* What a call that begins now goes by. */
+struct router *downstream_router(const struct downstream *downstream);
 /* Closes now; its calls are cancelled. */
 void downstream_close(struct downstream *downstream);
 

@@ -39,7 +39,7 @@ struct stream *stream_new(struct downstream *client, int32_t id)
 	memset(stream, 0, offsetof(struct stream, arena_bytes));
 	stream->worker = worker;
 	stream->client = client;
-	stream->router = router_ref(worker->router);
+	stream->router = router_ref(downstream_router(client));
 	stream->down.h2 = client->h2;
 	stream->down.id = id;
 	stream->started_ns = loop_now(&worker->loop);

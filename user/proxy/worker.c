@@ -122,22 +122,23 @@ static void prepare(struct worker *worker, const struct channel_config *message,
 static void commit(struct worker *worker)
 {
 	struct downstream *downstream, *next;
+	struct router *old = worker->router;
 
 	if (!worker->prepared)
 		return;
-	router_unref(worker->router);
 	worker->router = worker->prepared;
 	worker->prepared = NULL;
 	log_init(worker->role, worker->router->config->log_level,
 		 worker->router->config->log_format);
 	pool_sync(&worker->pool, worker->router->config);
-	if (worker->draining)
-		return;
-	listener_sync(worker);
-	list_for_each_safe(downstream, next, &worker->downstreams, link)
-		if (!router_listener(worker->router, downstream->listener_id))
-			downstream_drain(downstream);
-	state_store32(&worker->stats->state, SLUICE_WORKER_LIVE);
+	if (!worker->draining) {
+		listener_sync(worker);
+		list_for_each_safe(downstream, next, &worker->downstreams, link)
+			if (!router_listener(worker->router, downstream->listener_id))
+				downstream_drain_removed(downstream, old);
+		state_store32(&worker->stats->state, SLUICE_WORKER_LIVE);
+	}
+	router_unref(old);
 }
 
 static int setup(struct worker *worker, const struct channel_message *message)
