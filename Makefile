@@ -18,6 +18,8 @@ endif
 
 comma := ,
 BUILD ?= build
+# One name for one tree: the dependency files of `make BUILD=$PWD/build` and of `make` are the same.
+override BUILD := $(patsubst $(CURDIR)/%,%,$(abspath $(BUILD)))
 ifdef SANITIZE
 OUT := $(BUILD)/san-$(subst $(comma),-,$(SANITIZE))
 else
