@@ -103,6 +103,7 @@ static int xdp_query(int ifindex, struct xdp_state *state)
 {
 	LIBBPF_OPTS(bpf_xdp_query_opts, query);
 
+	*state = (struct xdp_state){ 0 };
 	if (bpf_xdp_query(ifindex, 0, &query))
 		return -errno;
 	state->used = BPF_XDP_OFF;
