@@ -15,7 +15,10 @@ ALLOWED_KIB = 12 * 1024  # more of a worker's memory than before: buffers of a f
 
 @pytest.fixture(scope="module")
 def sluice(lab, daemons, backends, mode):
-    yield daemons(lab.config(backends), mode)
+    config = lab.config(backends)
+    hasty = lab.add_listener(config, 444, "hasty", backends)
+    hasty["timeouts"] = {"stall": "1s"}
+    yield daemons(config, mode)
     daemons.stop()
 
 
@@ -69,6 +72,16 @@ def test_client_that_stops_reading_stalls_only_its_stream(lab, client, target, s
     if not lab.sanitized:
         assert memory(sluice) - before < ALLOWED_KIB
     assert [client.run(calls.cancel, n).code for n in stalled] == [1, 1, 1]
+
+
+def test_reader_that_stalls_too_long_gives_its_backends_stream_back(lab, client, sluice):
+    target = lab.target(port=444)
+    number = client.run(calls.open_server_stream, target, reply_bytes=1 << 20, reply_count=64)
+    assert client.run(calls.receive, number)["received"] == 1
+    wait_for(lambda: not sum(b["active_rpcs"] for b in sluice.backends()), 10,
+             "no backend serves the call any more")
+    outcome = client.run(calls.end, number)
+    assert outcome.code == 8 and "has not read" in outcome.details
 
 
 def test_reader_that_resumes_gets_everything(client, target):

@@ -67,6 +67,7 @@ struct config_listener {
 	uint32_t handshake_timeout_ms; /* accept to the end of the TLS handshake and preface */
 	uint32_t header_timeout_ms;    /* first to last byte of a header block */
 	uint32_t idle_timeout_ms;      /* no stream open */
+	uint32_t stall_timeout_ms;     /* a response waits, and the client takes nothing of it */
 	/* limits */
 	uint32_t max_streams;	   /* concurrent, a connection (SETTINGS_MAX_CONCURRENT_STREAMS) */
 	uint32_t max_header_bytes; /* of a header list, as RFC 9113 6.5.2 counts */

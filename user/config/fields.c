@@ -107,6 +107,8 @@ static const struct schema_field listener_timeout_fields[] = {
 	  .max = 5 * MINUTE, .preset = 10 * SECOND },
 	{ "idle", SCHEMA_DURATION, NUMBER(config_listener, idle_timeout_ms), .min = SECOND,
 	  .max = 24 * HOUR, .preset = 15 * SECOND },
+	{ "stall", SCHEMA_DURATION, NUMBER(config_listener, stall_timeout_ms), .min = SECOND,
+	  .max = 24 * HOUR, .preset = MINUTE },
 	{ 0 }
 };
 static const struct schema_map listener_timeouts_map = {

@@ -258,6 +258,7 @@ static void wire_listener(struct wire *wire, struct config_listener *listener)
 	wire_u32(wire, &listener->handshake_timeout_ms);
 	wire_u32(wire, &listener->header_timeout_ms);
 	wire_u32(wire, &listener->idle_timeout_ms);
+	wire_u32(wire, &listener->stall_timeout_ms);
 	wire_u32(wire, &listener->max_streams);
 	wire_u32(wire, &listener->max_header_bytes);
 	wire_place(wire, &listener->place);

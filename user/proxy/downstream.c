@@ -21,6 +21,18 @@
 /* A connection that is quiet for this long gives back what memory it can. */
 #define TRIM_NS (1 * NS_PER_S)
 
+/* A reader that stalls holds a backend's stream and a buffer: not for ever. */
+static void end_stalled(struct downstream *downstream, uint64_t now_ns)
+{
+	uint64_t timeout = downstream->stall_timeout_ms * NS_PER_MS;
+	struct stream *stream, *next;
+
+	if (now_ns < timeout)
+		return;
+	list_for_each_safe(stream, next, &downstream->streams, down_link)
+		stream_down_check_stall(stream, now_ns - timeout);
+}
+
 /* The timer runs on while streams come and go, and looks when it fires: a call costs no timer. */
 static void on_idle(struct loop_timer *timer)
 {
@@ -30,6 +42,7 @@ static void on_idle(struct loop_timer *timer)
 	uint64_t idle = loop_now(loop) - downstream->idle_since_ns;
 
 	if (h2_streams(downstream->h2)) {
+		end_stalled(downstream, loop_now(loop));
 		loop_timer_set(loop, timer, timeout < TRIM_NS ? timeout : TRIM_NS);
 	} else if (idle >= timeout) {
 		downstream_drain(downstream);
@@ -200,6 +213,7 @@ void downstream_accept(struct worker *worker, const struct router_listener *list
 	downstream->worker = worker;
 	downstream->listener_id = config->id;
 	downstream->idle_timeout_ms = config->idle_timeout_ms;
+	downstream->stall_timeout_ms = config->stall_timeout_ms;
 	downstream->idle_timer.on_timer = on_idle;
 	list_init(&downstream->streams);
 	addr_format_ip(peer, downstream->peer_ip, sizeof(downstream->peer_ip));

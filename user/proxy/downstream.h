@@ -22,6 +22,7 @@ struct downstream {
 	uint32_t listener_id;
 	struct router *last_router; /* the last that knew its listener, once that is gone; or NULL */
 	uint32_t idle_timeout_ms;
+	uint32_t stall_timeout_ms;
 	struct list link;    /* in worker.downstreams */
 	struct list streams; /* struct stream, by down_link */
 	struct loop_timer idle_timer;

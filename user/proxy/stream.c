@@ -167,10 +167,23 @@ void stream_down_trailers(struct stream *stream, const struct h2_header *headers
 		stream_down_end(stream);
 }
 
+void stream_down_check_stall(struct stream *stream, uint64_t before_ns)
+{
+	if (!buf_unread(&stream->down.out) || stream->taken_ns >= before_ns)
+		return;
+	if (stream->down.end) /* the backend is done: only the client's buffer is held */
+		h2_reset(stream->down.h2, stream->down.id, H2_CANCEL);
+	else
+		reply_status(stream, GRPC_RESOURCE_EXHAUSTED,
+			     "the client has not read what waits for it for too long");
+}
+
 size_t stream_down_pull(struct stream *stream, uint8_t *dst, size_t size, bool *end)
 {
 	size_t n = buf_pull(&stream->down.out, dst, size);
 
+	if (n)
+		stream->taken_ns = loop_now(&stream->worker->loop);
 	if (n && stream->up.h2)
 		h2_credit(stream->up.h2, stream->up.id, n);
 	if (stream->down.end && !buf_unread(&stream->down.out)) {
@@ -279,6 +292,8 @@ void stream_up_data(struct stream *stream, const uint8_t *data, size_t size)
 {
 	if (stream->down.end || stream_over_memory(stream))
 		return;
+	if (!buf_unread(&stream->down.out))
+		stream->taken_ns = loop_now(&stream->worker->loop);
 	if (buf_append(&stream->down.out, data, size)) {
 		reply_status(stream, GRPC_RESOURCE_EXHAUSTED, "out of memory");
 		return;

@@ -61,6 +61,7 @@ struct stream {
 	struct h2_header *timeout_field; /* grpc-timeout in request; NULL: none */
 	char timeout_text[GRPC_TIMEOUT_TEXT_MAX];
 	uint64_t started_ns, deadline_ns; /* deadline 0: none */
+	uint64_t taken_ns; /* when the client last took of down.out, or something came into it */
 	struct loop_timer deadline_timer;
 	uint32_t tried[STREAM_ATTEMPTS_MAX]; /* endpoint ids */
 	uint32_t attempts;
@@ -82,6 +83,8 @@ void stream_down_closed(struct stream *stream, bool in_order);
 void stream_down_data(struct stream *stream, const uint8_t *data, size_t size);
 void stream_down_end(struct stream *stream);
 void stream_down_trailers(struct stream *stream, const struct h2_header *headers, size_t n);
+/* Ends the call where the client has taken nothing of what waits for it since before_ns. */
+void stream_down_check_stall(struct stream *stream, uint64_t before_ns);
 size_t stream_down_pull(struct stream *stream, uint8_t *dst, size_t size, bool *end);
 
 /* For worker.c: frees the streams that died in this turn. */

@@ -47,6 +47,7 @@ static void defaults_hold_where_a_key_is_absent(void **state)
 	assert_int_equal(listener->handshake_timeout_ms, 10000);
 	assert_int_equal(listener->header_timeout_ms, 10000);
 	assert_int_equal(listener->idle_timeout_ms, 15000);
+	assert_int_equal(listener->stall_timeout_ms, 60000);
 	assert_int_equal(listener->max_streams, 128);
 	assert_int_equal(listener->max_header_bytes, 65536);
 	assert_int_equal(listener->place.line, 1);
@@ -135,7 +136,7 @@ static const char whole[] =
 	"  - {chain: c2, key: k2}\n"
 	"  new_connections: 10/m\n"
 	"  group: second\n"
-	"  timeouts: {handshake: 1s, header: 2s, idle: 3s}\n"
+	"  timeouts: {handshake: 1s, header: 2s, idle: 3s, stall: 4s}\n"
 	"  limits: {streams: 9, header_list: 8KiB}\n"
 	"- {name: two, address: \"[::1]:8443\", certificate: {chain: c, key: k},\n"
 	"   group: first.group-1_a, new_connections: 20000/s}\n";
@@ -198,6 +199,7 @@ static void the_listener_keys_are_read(void **state)
 	assert_int_equal(listener->handshake_timeout_ms, 1000);
 	assert_int_equal(listener->header_timeout_ms, 2000);
 	assert_int_equal(listener->idle_timeout_ms, 3000);
+	assert_int_equal(listener->stall_timeout_ms, 4000);
 	assert_int_equal(listener->max_streams, 9);
 	assert_int_equal(listener->max_header_bytes, 8192);
 	listener++;
