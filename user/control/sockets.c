@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "control/sockets.h"
 
 #define SOCKETS_BACKLOG 4096 /* the kernel caps it at net.core.somaxconn */
@@ -33,15 +34,15 @@ void sockets_done(struct sockets *sockets)
 		row_close(&sockets->rows[id], sockets->slots);
 }
 
-static int socket_bound(const struct addr *address)
+static int socket_bound(const struct addr *address, bool shared)
 {
-	const int on = 1, off = 0;
+	const int on = 1, off = 0, reuse = shared;
 	int fd = socket(address->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
 
 	if (fd < 0)
 		return -errno;
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) ||
-	    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) ||
+	    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &reuse, sizeof(reuse)) ||
 	    /* "[::]" takes IPv4 too, whatever net.ipv6.bindv6only says. */
 	    (address->sa.sa_family == AF_INET6 &&
 	     setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off))) ||
@@ -56,6 +57,25 @@ static int socket_bound(const struct addr *address)
 	return fd;
 }
 
+/* Another process of this user can join the SO_REUSEPORT group, a second sluiced for one: then
+ * each gets a share of the connections, which is seldom what was meant. */
+static void warn_if_shared(const struct sockets *sockets, const struct addr *address)
+{
+	char text[ADDR_TEXT_MAX];
+	int fd;
+
+	for (uint32_t id = 0; id < SLUICE_MAX_LISTENERS; id++)
+		if (sockets->rows[id].used &&
+		    addr_port(&sockets->rows[id].address) == addr_port(address))
+			return; /* our own socket would stand in the way */
+	fd = socket_bound(address, false);
+	if (fd >= 0)
+		close(fd);
+	else if (fd == -EADDRINUSE)
+		log_warn("another process listens here too: connections are shared with it",
+			 F_STR("address", addr_format(address, text, sizeof(text))));
+}
+
 static int row_bind(struct socket_row *row, const struct addr *address, uint32_t slots)
 {
 	row->address = *address;
@@ -64,7 +84,7 @@ static int row_bind(struct socket_row *row, const struct addr *address, uint32_t
 		row->fds[slot] = -1;
 	row->used = true;
 	for (uint32_t slot = 0; slot < slots; slot++) {
-		int fd = socket_bound(address);
+		int fd = socket_bound(address, true);
 
 		if (fd < 0) {
 			row_close(row, slots);
@@ -84,6 +104,7 @@ int sockets_bind(struct sockets *sockets, const struct config *config,
 
 		if (row->used)
 			continue;
+		warn_if_shared(sockets, &listener->address);
 		int ret = row_bind(row, &listener->address, sockets->slots);
 
 		if (!ret)
