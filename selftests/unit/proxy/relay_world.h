@@ -17,7 +17,7 @@
 #include "proxy/worker.h"
 
 #define BACKENDS      3
-#define SIDES_KEPT    8
+#define SIDES_KEPT    512
 #define FIRST_BACKEND 10 /* id in the map */
 
 struct backend {
@@ -72,11 +72,18 @@ static inline void on_backend_accept(struct loop_io *io, uint32_t events)
 		return;
 	assert_true(backend->n_accepted < SIDES_KEPT);
 	side = malloc(sizeof(*side));
-	memcpy(side, &backend->preset, sizeof(*side));
+	if (side) {
+		memcpy(side, &backend->preset, sizeof(*side));
+		side->h2 = h2_accept(&relay.worker.loop, fd, NULL, &relay.backend_options,
+				     &world_events, side, &err);
+	}
+	if (!side || !side->h2) {
+		assert_true(backend->preset.may_fail);
+		free(side);
+		close(fd);
+		return;
+	}
 	backend->sides[backend->n_accepted++] = side;
-	side->h2 = h2_accept(&relay.worker.loop, fd, NULL, &relay.backend_options, &world_events,
-			     side, &err);
-	assert_non_null(side->h2);
 }
 
 /* A configuration of the first n backends, committed as a worker would. */
@@ -139,6 +146,7 @@ static inline void relay_init(unsigned n_backends)
 	int fds[STATE_FDS] = { -1, -1, -1, -1 };
 
 	memset(&relay, 0, sizeof(relay));
+	log_init("relay", LOG_ERROR, LOG_TEXT);
 	assert_int_equal(loop_init(&worker->loop), 0);
 	relay.tick.on_timer = on_relay_tick;
 	on_relay_tick(&relay.tick);
