@@ -186,6 +186,13 @@ def test_start_with_a_broken_config_prints_every_error_and_exits_1(lab, sluice):
     assert all(f"broken.yaml:{line}:" in done.stderr for line in (1, 2, 3)), done.stderr
 
 
+def test_json_logs_are_json_from_the_first_line(lab, daemon, backends):
+    config = lab.config(backends, log={"format": "json"})
+    config["listeners"][0]["new_connections"] = "5/s"  # a warning: no effect without the kernel
+    records = [json.loads(line) for line in daemon(config, "off").log().splitlines()]
+    assert any("no effect" in r.get("report", "") and r["level"] == "warn" for r in records)
+
+
 @pytest.mark.parametrize("noise", [
     pytest.param("[" * 100000, id="brackets"), pytest.param("{a: " * 100000, id="braces"),
     pytest.param("\0" * 1000, id="zeros"), pytest.param("- " * 100000, id="dashes")])

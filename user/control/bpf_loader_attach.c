@@ -154,17 +154,18 @@ static int refuse_foreign(const char *interface, int ifindex, __u32 program_id, 
 	struct bpf_prog_info info = { 0 };
 	__u32 len = sizeof(info), link = holding_link(ifindex);
 	int fd = bpf_prog_get_fd_by_id(program_id);
-	char fix[96];
+	char fix[128];
 
 	if (fd >= 0) {
 		bpf_obj_get_info_by_fd(fd, &info, &len);
 		close(fd);
 	}
-	/* What a link holds, `ip link` cannot take off. */
+	/* What a link holds, `ip link` cannot take off; only CAP_SYS_ADMIN may look for links. */
 	if (link)
 		snprintf(fix, sizeof(fix), "bpftool link detach id %u", link);
 	else
-		snprintf(fix, sizeof(fix), "ip link set dev %s xdp off", interface);
+		snprintf(fix, sizeof(fix), "ip link set dev %s xdp off; or bpftool link detach, where a link "
+			 "holds it", interface);
 	bpf_loader_why(why, why_size,
 		       "interface %s already carries another XDP program (%s, id %u), which sluice does "
 		       "not replace: detach it (%s), or leave the interface out of kernel.interfaces",

@@ -158,10 +158,15 @@ static int attach_one(struct kernel *kernel, const struct config_interface *inte
 		       F_ERR(ret));
 		return kernel->required ? ret : 0;
 	}
-	if (!attached_before(kernel, report))
+	if (attached_before(kernel, report))
+		return 0;
+	if (report->why[0])
 		log_info("XDP attached", F_STR("interface", interface->name),
 			 F_STR("mode", bpf_xdp_used_name(report->used)),
 			 F_STR("note", report->why));
+	else
+		log_info("XDP attached", F_STR("interface", interface->name),
+			 F_STR("mode", bpf_xdp_used_name(report->used)));
 	return 0;
 }
 

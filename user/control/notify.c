@@ -70,11 +70,3 @@ void notify_stopping(void)
 {
 	notify_send("STOPPING=1\nSTATUS=draining\n");
 }
-
-void notify_status(const char *status)
-{
-	char text[256];
-
-	snprintf(text, sizeof(text), "STATUS=%s\n", status);
-	notify_send(text);
-}

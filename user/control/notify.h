@@ -11,6 +11,5 @@ void notify_init(void);
 void notify_ready(const char *status);
 void notify_reloading(void);
 void notify_stopping(void);
-void notify_status(const char *status);
 
 #endif

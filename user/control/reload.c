@@ -144,19 +144,6 @@ int reload_enforce(struct supervisor *supervisor)
 	return ret;
 }
 
-/* One record a line of a report. */
-static void log_report(enum log_level level, const char *text)
-{
-	while (text && *text) {
-		int len = (int)strcspn(text, "\n");
-		char line[1024];
-
-		snprintf(line, sizeof(line), "%.*s", len, text);
-		log_at(level, "config", F_STR("report", line));
-		text += len + (text[len] == '\n');
-	}
-}
-
 /* ok: the candidate is in force; else message says why not, and may be several lines. */
 static void finish(struct supervisor *supervisor, bool ok, const char *message)
 {
@@ -193,7 +180,7 @@ static void refuse_report(struct supervisor *supervisor, struct config_report *r
 		refuse(supervisor, "no memory");
 		return;
 	}
-	log_report(LOG_ERROR, report->text);
+	supervisor_log_report(LOG_ERROR, report->text);
 	snprintf(reason, sizeof(reason), "%u error%s in the file", report->errors,
 		 report->errors == 1 ? "" : "s");
 	log_error("reload refused, the running config stays", F_STR("reason", reason));
@@ -404,7 +391,7 @@ static void begin_file(struct supervisor *supervisor)
 					    tls_check_certificate);
 
 	if (config) {
-		log_report(LOG_WARN, report.text);
+		supervisor_log_report(LOG_WARN, report.text);
 		int ret = fixed_keep(config, supervisor->current.config);
 
 		if (ret) {

@@ -33,6 +33,18 @@ void supervisor_set_log(const struct supervisor *supervisor, const struct config
 						       config->log_format);
 }
 
+void supervisor_log_report(enum log_level level, const char *text)
+{
+	while (text && *text) {
+		int len = (int)strcspn(text, "\n");
+		char line[1024];
+
+		snprintf(line, sizeof(line), "%.*s", len, text);
+		log_at(level, "config", F_STR("report", line));
+		text += len + (text[len] == '\n');
+	}
+}
+
 static void start_workers(struct supervisor *supervisor)
 {
 	loop_timer_cancel(&supervisor->loop, &supervisor->timer);
@@ -318,31 +330,23 @@ static void take_down(struct supervisor *supervisor)
 	loop_done(&supervisor->loop);
 }
 
-static struct config *load(const char *path)
-{
-	struct config_report report = { 0 };
-	struct config *config = config_load(path, &report, tls_check_certificate);
-
-	if (report.text)
-		fputs(report.text, stderr);
-	config_report_done(&report);
-	return config;
-}
-
 int supervisor_run(const struct supervisor_options *options)
 {
-	struct config *config = load(options->config_path);
-
-	if (!config)
-		return 1;
-	struct supervisor *supervisor = calloc(1, sizeof(*supervisor));
+	struct config_report report = { 0 };
+	struct config *config = config_load(options->config_path, &report, tls_check_certificate);
+	struct supervisor *supervisor = config ? calloc(1, sizeof(*supervisor)) : NULL;
 
 	if (!supervisor) {
+		if (report.text) /* how to log, only a whole config says */
+			fputs(report.text, stderr);
+		config_report_done(&report);
 		config_unref(config);
 		return 1;
 	}
 	supervisor->options = options;
 	supervisor_set_log(supervisor, config);
+	supervisor_log_report(LOG_WARN, report.text);
+	config_report_done(&report);
 	supervisor->timer.on_timer = on_timer;
 	supervisor->ticket_timer.on_timer = on_ticket_timer;
 	supervisor->sample_timer.on_timer = on_sample;

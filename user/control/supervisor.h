@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/log.h"
 #include "base/loop.h"
 #include "config/config.h"
 #include "control/children.h"
@@ -69,6 +70,8 @@ int supervisor_run(const struct supervisor_options *options);
 
 /* From the config of this revision on: log level and format. */
 void supervisor_set_log(const struct supervisor *supervisor, const struct config *config);
+/* A config's report, one record a line; text may be NULL. */
+void supervisor_log_report(enum log_level level, const char *text);
 
 /* A child said READY for the current revision. */
 void supervisor_on_ready(struct supervisor *supervisor);
