@@ -59,7 +59,8 @@ static struct router *make_router(void)
 	config->listeners = calloc(1, sizeof(*config->listeners));
 	config->listeners[0] = (struct config_listener){
 		.id = 1, .handshake_timeout_ms = 5000, .header_timeout_ms = 5000,
-		.idle_timeout_ms = 60000, .max_streams = 8, .max_header_bytes = 4096,
+		.idle_timeout_ms = 60000, .stall_timeout_ms = 60000,
+		.max_streams = 8, .max_header_bytes = 4096,
 	};
 	config->groups = calloc(1, sizeof(*config->groups));
 	config->groups[0] = (struct config_group){

@@ -103,7 +103,8 @@ static inline struct router *relay_router(unsigned n)
 	config->listeners = calloc(1, sizeof(*config->listeners));
 	config->listeners[0] = (struct config_listener){
 		.id = 1, .handshake_timeout_ms = 3000, .header_timeout_ms = 3000,
-		.idle_timeout_ms = 60000, .max_streams = 100, .max_header_bytes = 65536,
+		.idle_timeout_ms = 60000, .stall_timeout_ms = 60000,
+		.max_streams = 100, .max_header_bytes = 65536,
 	};
 	group = config->groups = calloc(1, sizeof(*group));
 	group->name = strdup("relay");
