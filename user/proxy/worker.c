@@ -7,6 +7,7 @@
 #include "proxy/worker.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,12 +44,28 @@ static void on_reap(struct loop_task *task)
 	stream_reap(container_of(task, struct worker, reap_task));
 }
 
+/* After a flood of buffers malloc keeps what it had: give it back once most of it is free. */
+#define TRIM_BYTES ((size_t)64 * 1024 * 1024)
+
+static void trim_memory(struct worker *worker)
+{
+	size_t in_use = buf_in_use();
+
+	if (in_use > worker->buffer_peak)
+		worker->buffer_peak = in_use;
+	if (worker->buffer_peak < TRIM_BYTES || in_use > worker->buffer_peak / 4)
+		return;
+	worker->buffer_peak = in_use;
+	malloc_trim(0);
+}
+
 static void on_heartbeat(struct loop_timer *timer)
 {
 	struct worker *worker = container_of(timer, struct worker, heartbeat_timer);
 
 	state_store64(&worker->stats->heartbeat_ns, loop_now(&worker->loop));
 	state_store64(&worker->stats->buffered_bytes, buf_in_use() + worker->header_bytes);
+	trim_memory(worker);
 	loop_timer_set(&worker->loop, timer, SLUICE_HEARTBEAT_NS);
 }
 

@@ -30,6 +30,7 @@ struct worker {
 	struct loop_task reap_task;
 	uint64_t random_state;
 	size_t header_bytes; /* metadata that streams hold, beyond their own first bytes */
+	size_t buffer_peak;	     /* bytes in leg buffers, at most, since memory was trimmed */
 	struct log_limit log_limit; /* of the data path */
 	char role[16];		     /* for the log */
 	bool draining;
