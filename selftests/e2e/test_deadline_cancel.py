@@ -69,6 +69,8 @@ def test_expired_deadline_is_answered_with_status_4(client, scripted, raw):
     assert headers["content-type"].startswith("application/grpc")
     assert trailers["grpc-status"] == "4"
     assert 0.25 < took < 2
+    # Else the next test would see it.
+    wait_for(lambda: resets(raw) == ["CANCEL"], 5, lambda: f"resets seen: {resets(raw)}")
 
 
 def test_expired_deadline_cancels_at_the_backend(client, scripted, raw):

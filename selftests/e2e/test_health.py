@@ -108,7 +108,8 @@ def test_thresholds_count_checks_in_a_row(lab, daemon, backends, mode):
     failed = row(sluice, backends[0])["checks_failed"]
     backends[0].set_health(status=14)
     sluice.wait_health(backends[0].address, "down")
-    assert row(sluice, backends[0])["checks_failed"] - failed == 20
+    # A check or two more may have ended before the row was read.
+    assert 20 <= row(sluice, backends[0])["checks_failed"] - failed <= 22
     before = row(sluice, backends[0])["checks"]
     backends[0].set_health()
     sluice.wait_health(backends[0].address, "up")
