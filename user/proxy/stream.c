@@ -346,7 +346,7 @@ void stream_up_closed(struct stream *stream, uint32_t code, bool unprocessed)
 	__atomic_fetch_add(&stream->worker->state.backends[stream->endpoint->id].failures, 1,
 			   __ATOMIC_RELAXED);
 	up_gone(stream);
-	if (unprocessed) {
+	if (unprocessed && !stream->response_started) {
 		snprintf(stream->failure, sizeof(stream->failure), "backend %s refused the stream",
 			 backend);
 		dispatch_again(stream, false);
