@@ -53,15 +53,20 @@ static inline void list_del(struct list *l)
 #define list_entry(ptr, type, member) container_of(ptr, type, member)
 #define list_first(head, type, member) list_entry((head)->next, type, member)
 
+/* A member's link, by arithmetic alone: at the end of a walk pos stands for the head, which lies in
+ * no such object and may be less aligned than one. */
+#define list_link_(pos, member)                                                                    \
+	((struct list *)(void *)((char *)(pos) + offsetof(__typeof__(*(pos)), member)))
+#define list_next_(pos, member)                                                                    \
+	list_entry(list_link_(pos, member)->next, __typeof__(*(pos)), member)
+
 #define list_for_each(pos, head, member)                                                           \
-	for (pos = list_entry((head)->next, __typeof__(*pos), member); &pos->member != (head);     \
-	     pos = list_entry(pos->member.next, __typeof__(*pos), member))
+	for (pos = list_first(head, __typeof__(*pos), member); list_link_(pos, member) != (head);  \
+	     pos = list_next_(pos, member))
 
 /* pos may be unlinked and freed in the body. */
 #define list_for_each_safe(pos, tmp, head, member)                                                 \
-	for (pos = list_entry((head)->next, __typeof__(*pos), member),                             \
-	    tmp = list_entry(pos->member.next, __typeof__(*pos), member);                          \
-	     &pos->member != (head);                                                               \
-	     pos = tmp, tmp = list_entry(tmp->member.next, __typeof__(*tmp), member))
+	for (pos = list_first(head, __typeof__(*pos), member), tmp = list_next_(pos, member);      \
+	     list_link_(pos, member) != (head); pos = tmp, tmp = list_next_(tmp, member))
 
 #endif
