@@ -537,11 +537,6 @@ void h2_bytes(const struct h2 *h2, uint64_t *rx, uint64_t *tx)
 	*tx = h2->tx_bytes;
 }
 
-uint64_t h2_last_receive_ns(const struct h2 *h2)
-{
-	return h2->last_receive_ns;
-}
-
 const struct tls *h2_tls(const struct h2 *h2)
 {
 	return h2->transport.tls;

@@ -167,7 +167,6 @@ void h2_trim(struct h2 *h2);
 
 /* Bytes received and sent, without TLS. */
 void h2_bytes(const struct h2 *h2, uint64_t *rx, uint64_t *tx);
-uint64_t h2_last_receive_ns(const struct h2 *h2);
 /* The TLS object under it (tls.h), or NULL. */
 const struct tls *h2_tls(const struct h2 *h2);
 
