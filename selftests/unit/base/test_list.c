@@ -9,7 +9,7 @@
 #include "cm.h"
 
 struct member {
-	_Alignas(16) char bytes[24];
+	_Alignas(16) char bytes[32];
 	struct list link;
 	int number;
 };
