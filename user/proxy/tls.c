@@ -20,6 +20,9 @@
 #include <sys/socket.h>
 
 #define SCRATCH_SIZE ((size_t)96 * 1024)
+/* More than is ever written while the socket blocks: it is the answers to key updates that grow
+ * without end where a peer asks for them and takes none. */
+#define WAITING_MAX  ((size_t)256 * 1024)
 #define READ_BUFFER  ((size_t)64 * 1024)
 
 struct tls_context {
@@ -49,7 +52,7 @@ static struct channel_tickets ticket_keys;
 static int keep_waiting(struct tls *tls, const uint8_t *bytes, size_t size)
 {
 	size_t have = tls->waiting_len - tls->waiting_at;
-	uint8_t *grown = malloc(have + size);
+	uint8_t *grown = have + size <= WAITING_MAX ? malloc(have + size) : NULL;
 
 	if (!grown)
 		return -ENOMEM;

@@ -337,6 +337,31 @@ static void blocked_output_waits_with_its_own_connection(void **state)
 	tls_context_free(context);
 }
 
+/* Each asks for an answer that the client never takes. */
+static void a_flood_of_key_updates_does_not_fill_the_memory(void **state)
+{
+	struct tls_context *context = context_of(&ec, 1);
+	struct pair pair;
+	ssize_t n = -EAGAIN;
+	int small = 4096;
+	unsigned i;
+	char byte;
+
+	pair_open(&pair, context, NULL, "\2h2", NULL, TLS1_3_VERSION);
+	assert_int_equal(pair_shake(&pair), 1);
+	setsockopt(pair.fds[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
+	for (i = 0; i < 60000 && n == -EAGAIN; i++) {
+		SSL_key_update(pair.client, SSL_KEY_UPDATE_REQUESTED);
+		SSL_do_handshake(pair.client);
+		n = tls_read(pair.tls, &byte, 1);
+	}
+	ERR_clear_error();
+	assert_true(n < 0 && n != -EAGAIN);
+	assert_true(tls_write(pair.tls, "x", 1) < 0);
+	pair_close(&pair);
+	tls_context_free(context);
+}
+
 static void the_peers_end_is_zero_with_and_without_close_notify(void **state)
 {
 	struct tls_context *context = context_of(&ec, 1);
@@ -403,6 +428,7 @@ int main(void)
 		cmocka_unit_test(only_h2_is_spoken),
 		cmocka_unit_test(tickets_resume_where_the_keys_are_the_same),
 		cmocka_unit_test(blocked_output_waits_with_its_own_connection),
+		cmocka_unit_test(a_flood_of_key_updates_does_not_fill_the_memory),
 		cmocka_unit_test(the_peers_end_is_zero_with_and_without_close_notify),
 		cmocka_unit_test(a_call_that_comes_with_the_handshakes_end_is_served_at_once),
 	};
