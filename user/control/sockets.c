@@ -59,21 +59,17 @@ static int socket_bound(const struct addr *address, bool shared)
 
 /* Another process of this user can join the SO_REUSEPORT group, a second sluiced for one: then
  * each gets a share of the connections, which is seldom what was meant. */
-static void warn_if_shared(const struct sockets *sockets, const struct addr *address)
+static bool is_shared(const struct sockets *sockets, const struct addr *address)
 {
-	char text[ADDR_TEXT_MAX];
-	int fd;
-
 	for (uint32_t id = 0; id < SLUICE_MAX_LISTENERS; id++)
 		if (sockets->rows[id].used &&
 		    addr_port(&sockets->rows[id].address) == addr_port(address))
-			return; /* our own socket would stand in the way */
-	fd = socket_bound(address, false);
+			return false; /* our own socket would stand in the way */
+	int fd = socket_bound(address, false);
+
 	if (fd >= 0)
 		close(fd);
-	else if (fd == -EADDRINUSE)
-		log_warn("another process listens here too: connections are shared with it",
-			 F_STR("address", addr_format(address, text, sizeof(text))));
+	return fd == -EADDRINUSE;
 }
 
 static int row_bind(struct socket_row *row, const struct addr *address, uint32_t slots)
@@ -95,6 +91,15 @@ static int row_bind(struct socket_row *row, const struct addr *address, uint32_t
 	return 0;
 }
 
+static void warn_shared(const struct config_listener *listener)
+{
+	char text[ADDR_TEXT_MAX];
+
+	log_warn("another process listens here too: connections are shared with it",
+		 F_STR("listener", listener->name),
+		 F_STR("address", addr_format(&listener->address, text, sizeof(text))));
+}
+
 int sockets_bind(struct sockets *sockets, const struct config *config,
 		 const struct config_listener **failed)
 {
@@ -104,11 +109,14 @@ int sockets_bind(struct sockets *sockets, const struct config *config,
 
 		if (row->used)
 			continue;
-		warn_if_shared(sockets, &listener->address);
+		bool shared = is_shared(sockets, &listener->address);
 		int ret = row_bind(row, &listener->address, sockets->slots);
 
-		if (!ret)
+		if (!ret) {
+			if (shared)
+				warn_shared(listener);
 			continue;
+		}
 		*failed = listener;
 		for (uint32_t id = 0; id < SLUICE_MAX_LISTENERS; id++)
 			if (!sockets->rows[id].listening)
