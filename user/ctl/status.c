@@ -41,10 +41,11 @@ static void print_daemon(const json_t *status)
 	printf("%-12s %s, revision %llu, %s old\n", "config", text_of(status, "config"),
 	       (unsigned long long)number_of(status, "revision"),
 	       format_seconds(real_of(status, "revision_age_seconds"), age, sizeof(age)));
-	printf("%-12s %llu of %llu live, %llu restarts, as user %s; monitor %s\n", "workers",
+	printf("%-12s %llu of %llu live, %llu restart%s, as user %s; monitor %s\n", "workers",
 	       (unsigned long long)number_of(workers, "live"),
 	       (unsigned long long)number_of(workers, "slots"),
-	       (unsigned long long)number_of(workers, "restarts"), text_of(status, "user"),
+	       (unsigned long long)number_of(workers, "restarts"),
+	       number_of(workers, "restarts") == 1 ? "" : "s", text_of(status, "user"),
 	       json_is_true(json_object_get(monitor, "running")) ? "running" : "not running");
 }
 
