@@ -229,3 +229,27 @@ def test_backend_that_vanishes_while_idle_costs_no_call(client, scripted, raw):
     raw.run(rawserver.drop_connections)
     wait_for(lambda: raw.run(rawserver.open_connections) == 0, 3, "connections are closed")
     assert [status_of(client.run(_call, scripted)) for _ in range(5)] == ["0"] * 5
+
+
+def _no_message(address, in_headers):
+    connection = h2raw.Client(address, h2raw.tls_context()).hello()
+    connection.request(end=in_headers)
+    if not in_headers:
+        connection.data(1, b"", end=True)
+    answer = connection.answer(1)
+    answer.pop("frames")
+    return answer
+
+
+@pytest.mark.parametrize("in_headers", [True, False])
+def test_request_without_a_message_ends_with_an_empty_data_frame(client, scripted, raw,
+                                                                  in_headers):
+    """As gRPC demands; grpc-go's server waits for ever for it."""
+    for _ in range(5):
+        raw.run(rawserver.script, "ok")
+        raw.run(rawserver.drop_connections)
+        assert status_of(client.run(_no_message, scripted, in_headers)) == "0"
+        frames = [f for _, f in raw.run(rawserver.events)
+                  if f["kind"] in ("HeadersFrame", "DataFrame")]
+        assert [(f["kind"], f["end"]) for f in frames] == [("HeadersFrame", False),
+                                                           ("DataFrame", True)]

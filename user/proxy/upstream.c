@@ -237,7 +237,6 @@ struct upstream *upstream_open(struct pool_endpoint *endpoint, int *err)
 int upstream_submit(struct upstream *upstream, struct stream *stream)
 {
 	uint64_t now = loop_now(&upstream->endpoint->worker->loop);
-	bool end = stream->up.end && !buf_unread(&stream->up.out) && !stream->up.trailers.n;
 	int32_t id;
 
 	if (stream->timeout_field && stream->deadline_ns > now) {
@@ -245,7 +244,10 @@ int upstream_submit(struct upstream *upstream, struct stream *stream)
 			stream->timeout_text, stream->deadline_ns - now);
 		stream->timeout_field->value = stream->timeout_text;
 	}
-	id = h2_submit_request(upstream->h2, stream->request.fields, stream->request.n, end, stream);
+	/* Never END_STREAM on the headers, also where nothing follows: gRPC wants an empty DATA frame,
+	 * and grpc-go's server waits for one for ever. */
+	id = h2_submit_request(upstream->h2, stream->request.fields, stream->request.n, false,
+			       stream);
 	if (id == -EPIPE)
 		leave(upstream);
 	if (id < 0)
