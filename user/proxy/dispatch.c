@@ -46,6 +46,8 @@ static bool is_usable(void *ctx, uint32_t index)
 	const struct config_endpoint *endpoint = &pick->group->endpoints[index];
 	struct worker *worker = pick->stream->worker;
 	const struct sluice_backend *backend = &worker->state.backends[endpoint->id];
+	uint64_t now_ns = loop_now(&worker->loop);
+	uint32_t health;
 
 	/* Its id may be another backend's by now, in a configuration newer than the stream's. */
 	if (state_load32(&backend->generation) != endpoint->generation)
@@ -54,11 +56,15 @@ static bool is_usable(void *ctx, uint32_t index)
 		return false;
 	if (pick->pass == PICK_ANY)
 		return true;
-	if (state_load32(&backend->health) == SLUICE_HEALTH_DOWN ||
-	    state_load64(&backend->ejected_until_ns) > loop_now(&worker->loop))
+	health = state_load32(&backend->health);
+	if (health == SLUICE_HEALTH_DOWN || state_load64(&backend->ejected_until_ns) > now_ns)
 		return false;
 	return pick->pass != PICK_HEALTHY ||
-	       !pool_is_backing_off(&worker->pool, endpoint, loop_now(&worker->loop));
+	       !pool_is_backing_off(&worker->pool, endpoint,
+				    health == SLUICE_HEALTH_UP ?
+					    state_load64(&backend->health_changed_ns) :
+					    0,
+				    now_ns);
 }
 
 static uint32_t active_rpcs(void *ctx, uint32_t index)

@@ -107,12 +107,12 @@ struct pool_endpoint *pool_endpoint(struct pool *pool, const struct config_group
 }
 
 bool pool_is_backing_off(const struct pool *pool, const struct config_endpoint *config,
-			 uint64_t now_ns)
+			 uint64_t healthy_since_ns, uint64_t now_ns)
 {
 	const struct pool_endpoint *endpoint = pool->by_id[config->id];
 
 	return endpoint && endpoint->generation == config->generation &&
-	       endpoint->retry_at_ns > now_ns;
+	       endpoint->retry_at_ns > now_ns && endpoint->failed_at_ns >= healthy_since_ns;
 }
 
 /* The streams that the connections being opened can take as soon as they are up. */

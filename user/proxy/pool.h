@@ -32,7 +32,8 @@ struct pool_endpoint {
 	uint32_t n_going_away; /* connections whose backend sent GOAWAY: not counted as open */
 	bool in_config;
 	bool retired; /* not in the config any more: freed with its last connection */
-	uint64_t retry_at_ns;	/* a connect failed: prefer others until then */
+	uint64_t failed_at_ns;	/* a connect failed */
+	uint64_t retry_at_ns;	/* and others are preferred until then */
 	uint32_t failures;	/* connects that failed in a row */
 	struct list link;	/* in pool.endpoints */
 	struct list connections; /* struct upstream */
@@ -52,9 +53,10 @@ void pool_done(struct pool *pool); /* no connection may be left */
 /* The endpoint's entry, made where there is none. NULL: no memory. */
 struct pool_endpoint *pool_endpoint(struct pool *pool, const struct config_group *group,
 				    const struct config_endpoint *endpoint);
-/* Whether a connect to this endpoint failed just now. */
+/* Whether a connect to this endpoint failed just now, and no health check has found it well since
+ * (healthy_since_ns: when it was last found to be, 0 where it is not). */
 bool pool_is_backing_off(const struct pool *pool, const struct config_endpoint *endpoint,
-			 uint64_t now_ns);
+			 uint64_t healthy_since_ns, uint64_t now_ns);
 
 /* Puts stream on a connection, or in the queue for one. 0, or -ENOMEM, -ENOBUFS (queue full), or
  * the -errno of a connect that failed at once. */

@@ -157,7 +157,8 @@ static void back_off(struct pool_endpoint *endpoint)
 	uint64_t delay = RETRY_BACKOFF_MIN_NS << (endpoint->failures < 6 ? endpoint->failures : 6);
 
 	endpoint->failures++;
-	endpoint->retry_at_ns = loop_now(&endpoint->worker->loop) +
+	endpoint->failed_at_ns = loop_now(&endpoint->worker->loop);
+	endpoint->retry_at_ns = endpoint->failed_at_ns +
 				(delay < RETRY_BACKOFF_MAX_NS ? delay : RETRY_BACKOFF_MAX_NS);
 }
 
