@@ -20,6 +20,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/addr.h"
 #include "base/loop.h"
@@ -53,6 +54,15 @@ struct h2_header {
 	uint32_t name_len, value_len;
 	bool sensitive; /* never indexed by HPACK, RFC 7541 7.1.3 */
 };
+
+static inline bool h2_header_is(const struct h2_header *header, const char *name, size_t len)
+{
+	return header->name_len == len && !memcmp(header->name, name, len);
+}
+#define H2_HEADER_IS(header, name) h2_header_is(header, name, sizeof(name) - 1)
+
+/* Of one hop only, RFC 9113 8.2.2: connection, upgrade and the like, and te but for trailers. */
+bool h2_header_is_connection_specific(const struct h2_header *header);
 
 enum h2_block {
 	H2_BLOCK_REQUEST,

@@ -136,12 +136,6 @@ const struct h2_header *h2_fields_headers(const struct h2_fields *block, size_t 
 
 /* ---- checks ---- */
 
-static bool is(const struct h2_header *field, const char *name, size_t len)
-{
-	return field->name_len == len && !memcmp(field->name, name, len);
-}
-#define IS(field, name) is(field, name, sizeof(name) - 1)
-
 enum pseudo { METHOD = 1, SCHEME = 2, AUTHORITY = 4, PATH = 8, STATUS = 16 };
 
 /* What of the pseudo-header fields a block has. */
@@ -165,26 +159,26 @@ static bool pseudo_ok(const struct h2_header *field, struct seen *seen)
 	size_t len = field->value_len;
 	unsigned bit = 0;
 
-	if (IS(field, ":path")) {
+	if (H2_HEADER_IS(field, ":path")) {
 		bit = PATH;
 		seen->star_path = len == 1 && value[0] == '*';
 		if (!len || (value[0] != '/' && !seen->star_path) || !nghttp2_check_path(value, len))
 			return false;
-	} else if (IS(field, ":method")) {
+	} else if (H2_HEADER_IS(field, ":method")) {
 		bit = METHOD;
 		seen->connect = len == 7 && !memcmp(value, "CONNECT", 7);
 		seen->options = len == 7 && !memcmp(value, "OPTIONS", 7);
 		if (!nghttp2_check_method(value, len))
 			return false;
-	} else if (IS(field, ":scheme")) {
+	} else if (H2_HEADER_IS(field, ":scheme")) {
 		bit = SCHEME;
 		if (!len || !nghttp2_check_header_value_rfc9113(value, len))
 			return false;
-	} else if (IS(field, ":authority")) {
+	} else if (H2_HEADER_IS(field, ":authority")) {
 		bit = AUTHORITY;
 		if (!nghttp2_check_authority(value, len))
 			return false;
-	} else if (IS(field, ":status")) {
+	} else if (H2_HEADER_IS(field, ":status")) {
 		bit = STATUS;
 		if (len != 3 || !is_digits(field) || value[0] == '0')
 			return false;
@@ -195,21 +189,20 @@ static bool pseudo_ok(const struct h2_header *field, struct seen *seen)
 	return true;
 }
 
-/* RFC 9113 8.2.2. */
-static bool is_connection_specific(const struct h2_header *field)
+bool h2_header_is_connection_specific(const struct h2_header *field)
 {
 	switch (field->name_len) {
 	case 2:
-		return IS(field, "te") &&
+		return H2_HEADER_IS(field, "te") &&
 		       (field->value_len != 8 || memcmp(field->value, "trailers", 8));
 	case 7:
-		return IS(field, "upgrade");
+		return H2_HEADER_IS(field, "upgrade");
 	case 10:
-		return IS(field, "connection") || IS(field, "keep-alive");
+		return H2_HEADER_IS(field, "connection") || H2_HEADER_IS(field, "keep-alive");
 	case 16:
-		return IS(field, "proxy-connection");
+		return H2_HEADER_IS(field, "proxy-connection");
 	case 17:
-		return IS(field, "transfer-encoding");
+		return H2_HEADER_IS(field, "transfer-encoding");
 	default:
 		return false;
 	}
@@ -266,11 +259,11 @@ enum h2_fields_verdict h2_fields_check(struct h2_fields *block, enum h2_block ki
 		if (!nghttp2_check_header_name((const uint8_t *)field->name, field->name_len) ||
 		    !nghttp2_check_header_value_rfc9113((const uint8_t *)field->value,
 							field->value_len) ||
-		    is_connection_specific(field))
+		    h2_header_is_connection_specific(field))
 			return H2_FIELDS_MALFORMED;
-		if (IS(field, "host"))
+		if (H2_HEADER_IS(field, "host"))
 			seen.host = true;
-		else if (kind != H2_BLOCK_TRAILERS && IS(field, "content-length") &&
+		else if (kind != H2_BLOCK_TRAILERS && H2_HEADER_IS(field, "content-length") &&
 			 !content_length_ok(field, content_length))
 			return H2_FIELDS_MALFORMED;
 	}

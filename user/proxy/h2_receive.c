@@ -15,9 +15,6 @@
 /* Acknowledgements that the peer made us queue and does not take. */
 #define ACKS_MAX 1000u
 
-static const char magic[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-#define MAGIC_LEN (sizeof(magic) - 1)
-
 static void protocol_error(struct h2 *h2, const char *reason)
 {
 	h2_session_error(h2, H2_PROTOCOL_ERROR, reason);
@@ -552,12 +549,12 @@ static ssize_t take_control(struct h2 *h2, const uint8_t *bytes, size_t size)
 /* The client's connection preface. The number of bytes taken; -EPROTO. */
 static ssize_t take_magic(struct h2_session *session, const uint8_t *bytes, size_t size)
 {
-	if (size > MAGIC_LEN - session->magic_len)
-		size = MAGIC_LEN - session->magic_len;
-	if (memcmp(magic + session->magic_len, bytes, size))
+	if (size > H2_MAGIC_LEN - session->magic_len)
+		size = H2_MAGIC_LEN - session->magic_len;
+	if (memcmp(&H2_MAGIC[session->magic_len], bytes, size))
 		return -EPROTO;
 	session->magic_len += (uint8_t)size;
-	session->preface_done = session->magic_len == MAGIC_LEN;
+	session->preface_done = session->magic_len == H2_MAGIC_LEN;
 	return (ssize_t)size;
 }
 

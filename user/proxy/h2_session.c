@@ -13,8 +13,6 @@
 #include "proxy/h2_internal.h"
 #include "proxy/h2_mem.h"
 
-static const char magic[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
 static size_t put_setting(uint8_t *at, enum h2_settings_id id, uint32_t value)
 {
 	at[0] = 0;
@@ -47,10 +45,10 @@ int h2_session_init(struct h2 *h2)
 	h2->peer_max_streams = UINT32_MAX;
 	session->preface_done = !h2->server;
 	if (!h2->server) {
-		if (h2_bytes_reserve(&session->control, sizeof(magic) - 1))
+		if (h2_bytes_reserve(&session->control, H2_MAGIC_LEN))
 			return -ENOMEM;
-		memcpy(session->control.at, magic, sizeof(magic) - 1);
-		session->control.len = sizeof(magic) - 1;
+		memcpy(session->control.at, H2_MAGIC, H2_MAGIC_LEN);
+		session->control.len = H2_MAGIC_LEN;
 	}
 	n += put_setting(settings + n, H2_SETTINGS_INITIAL_WINDOW_SIZE,
 			 options->stream_window_bytes);

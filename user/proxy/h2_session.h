@@ -27,6 +27,10 @@
 #define H2_STREAM_ID_MAX     0x7fffffff
 #define H2_RECENT_RESETS     16 /* frames of these that were under way are ignored */
 
+/* What a client begins with, RFC 9113 3.4. */
+#define H2_MAGIC     "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+#define H2_MAGIC_LEN (sizeof(H2_MAGIC) - 1)
+
 enum h2_frame_type {
 	H2_DATA = 0,
 	H2_HEADERS = 1,

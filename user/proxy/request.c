@@ -11,12 +11,6 @@
 #include "proxy/grpc.h"
 #include "proxy/stream.h"
 
-static bool is(const struct h2_header *header, const char *name, size_t len)
-{
-	return header->name_len == len && !memcmp(header->name, name, len);
-}
-#define IS(header, name) is(header, name, sizeof(name) - 1)
-
 void request_read(struct request_facts *facts, const struct h2_header *headers, size_t n)
 {
 	bool post = false, grpc_type = false;
@@ -25,37 +19,17 @@ void request_read(struct request_facts *facts, const struct h2_header *headers, 
 	for (size_t i = 0; i < n; i++) {
 		const struct h2_header *header = &headers[i];
 
-		if (IS(header, ":method"))
+		if (H2_HEADER_IS(header, ":method"))
 			post = header->value_len == 4 && !memcmp(header->value, "POST", 4);
-		else if (IS(header, "content-type"))
+		else if (H2_HEADER_IS(header, "content-type"))
 			grpc_type = grpc_content_type(header->value, header->value_len);
-		else if (IS(header, "grpc-timeout")) {
+		else if (H2_HEADER_IS(header, "grpc-timeout")) {
 			facts->has_timeout = true;
 			facts->bad_timeout = grpc_timeout_parse(header->value, header->value_len,
 								&facts->timeout_ns) != 0;
 		}
 	}
 	facts->grpc = post && grpc_type;
-}
-
-/* RFC 9113 8.2.2 and RFC 9110 7.6.1: of one hop only. */
-static bool is_hop_by_hop(const struct h2_header *header)
-{
-	switch (header->name_len) {
-	case 2:
-		return IS(header, "te") &&
-		       (header->value_len != 8 || memcmp(header->value, "trailers", 8));
-	case 7:
-		return IS(header, "upgrade");
-	case 10:
-		return IS(header, "connection") || IS(header, "keep-alive");
-	case 16:
-		return IS(header, "proxy-connection");
-	case 17:
-		return IS(header, "transfer-encoding");
-	default:
-		return false;
-	}
 }
 
 struct builder {
@@ -89,7 +63,7 @@ int request_build(struct stream *stream, const struct h2_header *headers, size_t
 
 	for (size_t i = 0; i < n; i++) {
 		bytes += headers[i].name_len + headers[i].value_len;
-		if (IS(&headers[i], "x-forwarded-for"))
+		if (H2_HEADER_IS(&headers[i], "x-forwarded-for"))
 			forwarded_len += headers[i].value_len + 2;
 	}
 	builder.fields = arena_alloc(&stream->arena, (n + 2) * sizeof(*builder.fields));
@@ -101,17 +75,18 @@ int request_build(struct stream *stream, const struct h2_header *headers, size_t
 	for (size_t i = 0; i < n; i++) {
 		const struct h2_header *header = &headers[i];
 
-		if (IS(header, ":scheme")) {
+		if (H2_HEADER_IS(header, ":scheme")) {
 			PUT(&builder, ":scheme", "http", 4);
-		} else if (IS(header, "grpc-timeout")) {
+		} else if (H2_HEADER_IS(header, "grpc-timeout")) {
 			stream->timeout_field = PUT(&builder, "grpc-timeout", header->value,
 						    header->value_len);
-		} else if (IS(header, "x-forwarded-for")) {
+		} else if (H2_HEADER_IS(header, "x-forwarded-for")) {
 			memcpy(forwarded + forwarded_len, header->value, header->value_len);
 			forwarded_len += header->value_len;
 			memcpy(forwarded + forwarded_len, ", ", 2);
 			forwarded_len += 2;
-		} else if (!IS(header, "x-forwarded-proto") && !is_hop_by_hop(header)) {
+		} else if (!H2_HEADER_IS(header, "x-forwarded-proto") &&
+			   !h2_header_is_connection_specific(header)) {
 			put(&builder, header->name, header->name_len, header->value,
 			    header->value_len)
 				->sensitive = header->sensitive;

@@ -235,7 +235,7 @@ static void up_gone(struct stream *stream)
 static void note_status(struct stream *stream, const struct h2_header *headers, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		if (headers[i].name_len == 11 && !memcmp(headers[i].name, "grpc-status", 11))
+		if (H2_HEADER_IS(&headers[i], "grpc-status"))
 			stream->grpc_status = grpc_status_parse(headers[i].value,
 								headers[i].value_len);
 }
@@ -260,9 +260,9 @@ void stream_up_response(struct stream *stream, const struct h2_header *headers, 
 	}
 	note_status(stream, headers, n);
 	for (size_t i = 0; i < n; i++) {
-		if (headers[i].name_len == 7 && !memcmp(headers[i].name, ":status", 7))
+		if (H2_HEADER_IS(&headers[i], ":status"))
 			http_status = atoi(headers[i].value);
-		else if (headers[i].name_len == 12 && !memcmp(headers[i].name, "content-type", 12))
+		else if (H2_HEADER_IS(&headers[i], "content-type"))
 			foreign_type = !grpc_content_type(headers[i].value,
 							  headers[i].value_len);
 	}
