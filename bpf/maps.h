@@ -58,6 +58,24 @@ struct {
 	__type(value, struct sluice_backend);
 } backends SEC(".maps");
 
+/* What each route carried and what it has under way; shared by the processes. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, SLUICE_MAX_ROUTES);
+	__type(key, __u32);
+	__type(value, struct sluice_route);
+} routes SEC(".maps");
+
+/* The routes' limits of calls a second, by key; shared by the processes. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, SLUICE_LIMIT_SETS);
+	__type(key, __u32);
+	__type(value, struct sluice_limit_set);
+} call_limits SEC(".maps");
+
 /* Single addresses denied or allowed: one look-up, beats every prefix. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -14,12 +14,13 @@
 
 #include "verdicts.h"
 
-#define SLUICE_ABI_VERSION 1
+#define SLUICE_ABI_VERSION 2
 
 #define SLUICE_MAX_LISTENERS 256
 #define SLUICE_MAX_WORKERS   128
 #define SLUICE_MAX_GROUPS    4096
 #define SLUICE_MAX_BACKENDS  16384
+#define SLUICE_MAX_ROUTES    16384
 #define SLUICE_MAX_SOURCES   262144
 #define SLUICE_MAX_ACL       131072
 #define SLUICE_NAME_MAX      40 /* group names in the maps, with the NUL */
@@ -99,11 +100,27 @@ struct sluice_worker {
 	__u64 buffered_bytes;	 /* in leg buffers now */
 	__u64 rx_bytes;		 /* downstream plaintext in */
 	__u64 tx_bytes;		 /* downstream plaintext out */
-	__u64 reserved[26];
+	__u64 retries;		 /* attempts made by a route's retry policy */
+	__u64 retries_denied;	 /* ... that its budget did not allow */
+	__u64 rate_limited;	 /* calls over a route's rate */
+	__u64 route_full;	 /* calls over a route's concurrent calls */
+	__u64 breaker_calls;	 /* calls refused by a backend's or group's concurrent calls */
+	__u64 breaker_pending;	 /* calls refused since too many waited for a connection */
+	__u64 pending_expired;	 /* calls that waited too long for a connection */
+	__u64 mirrored;		 /* calls copied to a mirror group */
+	__u64 mirror_dropped;	 /* copies given up: over the mirror's bounds */
+	__u64 streams_idle;	 /* calls ended by a route's idle timeout */
+	__u64 streams_aged;	 /* calls ended by max_stream_age */
+	__u64 connections_aged;	 /* downstream connections drained by age or number of calls */
+	__u64 clients_lost;	 /* downstream connections whose keepalive PING stayed unanswered */
+	__u64 too_many_pings;	 /* downstream connections ended for their PINGs */
+	__u64 ejections;	 /* backends ejected by this worker's evidence */
+	__u64 answered_here;	 /* fixed statuses and the health service: not failures */
+	__u64 reserved[10];
 };
 
-/* groups: ARRAY, MMAPABLE, by group id. Written by the monitor (live, total) and the supervisor
- * (name, on_all_down); read by XDP and the workers. */
+/* groups: ARRAY, MMAPABLE, by group id. First cache line: written by the monitor (live, changed_ns)
+ * and the supervisor (the rest); read by XDP and the workers. Second: words of all, by atomics. */
 enum sluice_on_all_down {
 	SLUICE_ALL_DOWN_ACCEPT = 0,
 	SLUICE_ALL_DOWN_RESET = 1,
@@ -117,6 +134,14 @@ struct sluice_group {
 	__u32 used;	  /* 1 while a group has this id */
 	__u64 changed_ns; /* when live last changed */
 	char name[SLUICE_NAME_MAX];
+	/* second cache line */
+	__u32 epoch;	    /* raised by whoever changes a health, ejection or weight in the group */
+	__u32 active_calls; /* under way or waiting, from all workers; only where the group limits them */
+	__u32 pending;	    /* calls that wait for a connection; likewise */
+	__u32 connections;  /* upstream connections open from all workers; likewise */
+	__u64 overflows;    /* calls refused by a circuit breaker of the group or its backends */
+	__u64 ejections;    /* of its backends, since the group has its id */
+	__u64 reserved[4];
 };
 
 /* backends: ARRAY, MMAPABLE, by backend id. First cache line: supervisor and monitor. Second:
@@ -138,6 +163,21 @@ enum sluice_health_reason {
 	SLUICE_REASON_HTTP_STATUS = 6, /* detail: :status */
 	SLUICE_REASON_NOT_SERVING = 7, /* detail: ServingStatus of grpc.health.v1 */
 	SLUICE_REASON_PROTOCOL = 8,    /* not HTTP/2, or no grpc-status */
+	SLUICE_REASON_FORCED = 9,      /* by `sluicectl health`; detail: none */
+	SLUICE_REASON_TLS = 10,	       /* the handshake failed */
+};
+
+/* Outlier detection. A backend leaves EJECTED by one trial call once ejected_until_ns is past. */
+enum sluice_eject_state {
+	SLUICE_EJECT_NONE = 0,
+	SLUICE_EJECT_EJECTED = 1,
+	SLUICE_EJECT_TRIAL = 2, /* one call is trying it, since eject_trial_ns */
+};
+
+enum sluice_eject_reason {
+	SLUICE_EJECT_CONSECUTIVE = 1,  /* detail: failures in a row */
+	SLUICE_EJECT_SUCCESS_RATE = 2, /* detail: its success rate, in 1/10000 */
+	SLUICE_EJECT_LATENCY = 3,      /* detail: its mean latency, µs */
 };
 
 struct sluice_backend {
@@ -160,6 +200,51 @@ struct sluice_backend {
 	__u64 checks_failed;
 	__u64 health_changes;
 	__u64 reserved[3];
+	/* third cache line: outlier detection, by all workers' and the monitor's atomics; touched only
+	 * in groups that have it */
+	__u32 eject_state;	    /* enum sluice_eject_state */
+	__u32 eject_reason;	    /* of the last ejection: enum sluice_eject_reason */
+	__u32 eject_detail;
+	__u32 eject_count;	    /* ejections that lengthen the next; falls again with time */
+	__u64 eject_trial_ns;	    /* when the trial call began */
+	__u32 consecutive_failures; /* outcomes that count as failures, in a row */
+	__u32 drained;		    /* 1: takes no new calls (config or command), so counts as weight 0 */
+	__u64 outcomes;		    /* attempts that ended, whatever way */
+	__u64 outcome_failures;	    /* ... of these failures, by the group's codes */
+	__u64 outcome_latency_us;   /* sum over those that did not fail: start to response headers */
+	__u64 ejections;	    /* total */
+	/* fourth cache line */
+	__u32 forced;		    /* enum sluice_health: UP or DOWN by command; UNKNOWN: not forced */
+	__u32 file_weight;	    /* weight as the file has it, where a command changed it; else weight */
+	__u64 drain_until_ns;	    /* when its running calls are cut; 0: never */
+	__u64 spare[6];
+};
+
+/* routes: ARRAY, MMAPABLE, by route id. Name and listener: supervisor; the rest: workers' atomics. */
+struct sluice_route {
+	__u32 listener; /* id */
+	__u32 used;	/* 1 while a route has this id */
+	__u32 active_calls;   /* only where the route limits them or has a retry budget */
+	__u32 active_retries; /* attempts under way that a retry policy made */
+	__u64 calls;
+	__u64 rate_limited;
+	__u64 route_full;
+	__u64 retries;
+	__u64 retries_denied;
+	__u64 mirrored;
+	char name[SLUICE_NAME_MAX];
+	__u64 reserved[3];
+};
+
+/* call_limits: ARRAY, MMAPABLE. Calls a second by route and key: GCRA's theoretical arrival times in
+ * a set-associative table. tag: a keyed hash of route and key, never 0; its low bits choose the set. */
+#define SLUICE_LIMIT_SETS 16384
+#define SLUICE_LIMIT_WAYS 8
+struct sluice_limit_set {
+	struct {
+		__u64 tag;
+		__u64 tat_ns;
+	} ways[SLUICE_LIMIT_WAYS];
 };
 
 /* acl_exact: HASH {address} -> action; acl_v4, acl_v6: LPM_TRIE. The longest prefix wins; an
@@ -235,8 +320,10 @@ struct sluice_meta {
 SLUICE_ASSERT_SIZE(sluice_listener_key, 20);
 SLUICE_ASSERT_SIZE(sluice_listener, 56);
 SLUICE_ASSERT_SIZE(sluice_worker, 512);
-SLUICE_ASSERT_SIZE(sluice_group, 64);
-SLUICE_ASSERT_SIZE(sluice_backend, 128);
+SLUICE_ASSERT_SIZE(sluice_group, 128);
+SLUICE_ASSERT_SIZE(sluice_backend, 256);
+SLUICE_ASSERT_SIZE(sluice_route, 128);
+SLUICE_ASSERT_SIZE(sluice_limit_set, 128);
 SLUICE_ASSERT_SIZE(sluice_acl_exact_key, 16);
 SLUICE_ASSERT_SIZE(sluice_acl_v4_key, 8);
 SLUICE_ASSERT_SIZE(sluice_acl_v6_key, 20);

@@ -308,11 +308,13 @@ static void the_processes_maps_can_be_mapped(void **state)
 
 	assert_int_equal(bpf_state_fds(bpf, fds), 0);
 	assert_int_equal(fds[STATE_FD_LEDGER], -1);
-	for (int i = STATE_FD_WORKERS; i <= STATE_FD_BACKENDS; i++) {
+	for (int i = STATE_FD_WORKERS; i < STATE_FD_LEDGER; i++) {
 		static const size_t bytes[] = {
 			SLUICE_MAX_WORKERS * sizeof(struct sluice_worker),
 			SLUICE_MAX_GROUPS * sizeof(struct sluice_group),
 			SLUICE_MAX_BACKENDS * sizeof(struct sluice_backend),
+			SLUICE_MAX_ROUTES * sizeof(struct sluice_route),
+			SLUICE_LIMIT_SETS * sizeof(struct sluice_limit_set),
 		};
 		void *memory = mmap(NULL, bytes[i], PROT_READ | PROT_WRITE, MAP_SHARED, fds[i], 0);
 

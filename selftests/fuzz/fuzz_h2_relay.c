@@ -81,7 +81,7 @@ static struct router *make_router(void)
 
 static void setup(void)
 {
-	int fds[STATE_FDS] = { -1, -1, -1, -1 };
+	int fds[STATE_FDS] = { -1, -1, -1, -1, -1, -1 };
 
 	signal(SIGPIPE, SIG_IGN);
 	log_init("fuzz", LOG_ERROR, LOG_TEXT);

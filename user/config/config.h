@@ -13,18 +13,8 @@
 
 #include "base/addr.h"
 #include "base/log.h"
+#include "config/routes.h"
 #include "sluice/abi.h"
-
-/* Where a value stands in the file; both count from 1. */
-struct config_place {
-	uint32_t line, column;
-};
-
-/* A rate such as 100/s. interval_ns 0: no limit. burst: how many at once, at least 1. */
-struct config_rate {
-	uint64_t interval_ns;
-	uint32_t burst;
-};
 
 enum config_kernel_mode { KERNEL_AUTO, KERNEL_REQUIRED, KERNEL_OFF };
 enum config_xdp_mode { XDP_MODE_AUTO, XDP_MODE_NATIVE, XDP_MODE_GENERIC };
@@ -62,26 +52,60 @@ struct config_listener {
 	struct config_certificate *certificates; /* at least one; e.g. one ECDSA and one RSA */
 	size_t n_certificates;
 	struct config_rate new_connections;
-	uint32_t group; /* index into config.groups, not the map's id */
+	/* The group that all its calls go to, as an index into config.groups, or CONFIG_NO_GROUP where
+	 * routes send them to several: XDP's on_all_down goes by it. */
+	uint32_t group;
+	struct config_route *routes; /* first match wins; the listener's own group is the last one */
+	size_t n_routes;
+	/* client certificates: NULL, or PEM of the CAs whose names routes may match */
+	char *client_ca_path;
+	uint8_t *client_ca_pem;
+	size_t client_ca_len;
+	bool client_required; /* no handshake without one */
+	uint32_t trusted_hops; /* x-forwarded-for entries that proxies in front have added */
+	bool request_id;       /* make x-request-id where the client sent none */
+	bool health_service;   /* answer grpc.health.v1 here */
 	/* timeouts, ms */
 	uint32_t handshake_timeout_ms; /* accept to the end of the TLS handshake and preface */
 	uint32_t header_timeout_ms;    /* first to last byte of a header block */
 	uint32_t idle_timeout_ms;      /* no stream open */
 	uint32_t stall_timeout_ms;     /* a response waits, and the client takes nothing of it */
+	uint32_t max_age_ms;	       /* of a connection, ± 10 %; then it drains; 0: none */
+	uint32_t max_age_grace_ms;     /* drained for age: its calls are cut then; 0: never */
+	uint32_t keepalive_interval_ms; /* nothing came from the client: PING; 0: off */
+	uint32_t keepalive_timeout_ms;	/* and no answer: it is gone */
+	uint32_t min_ping_interval_ms;	/* of the client's PINGs; three too early end it; 0: any */
+	bool ping_without_calls;	/* the client may PING while it has no call open */
 	/* limits */
 	uint32_t max_streams;	   /* concurrent, a connection (SETTINGS_MAX_CONCURRENT_STREAMS) */
 	uint32_t max_header_bytes; /* of a header list, as RFC 9113 6.5.2 counts */
+	uint32_t max_calls;	   /* of a connection in its life; then it drains; 0: any */
 	struct config_place place;
 };
 
-enum config_balance { BALANCE_WEIGHTED_ROUND_ROBIN, BALANCE_LEAST_REQUEST };
+enum config_balance {
+	BALANCE_WEIGHTED_ROUND_ROBIN,
+	BALANCE_LEAST_REQUEST,
+	BALANCE_CONSISTENT_HASH,
+	BALANCE_RANDOM,
+};
+
+enum config_protocol {
+	PROTOCOL_GRPC,
+	PROTOCOL_HTTP2, /* anything over h2c: sluice's own errors are plain text with an HTTP status */
+};
 
 /* One resolved address of a backend. Filled in by the supervisor, not by the parser. */
 struct config_endpoint {
 	uint32_t id;	     /* index in the backends map */
 	uint32_t generation; /* of that id */
 	uint32_t backend;    /* index into group.backends */
-	uint32_t weight;
+	uint32_t weight;     /* as the file has it, or as `sluicectl weight` set it */
+	uint32_t file_weight; /* as the file has it */
+	bool backup;
+	bool drained; /* no new calls: by the file or by `sluicectl drain` */
+	uint64_t drain_until_ns; /* then its running calls are cut; 0: never. CLOCK_MONOTONIC */
+	enum sluice_health forced; /* UNKNOWN: not forced */
 	struct addr address;
 };
 
@@ -91,13 +115,22 @@ struct config_backend {
 	bool is_name;	     /* host wants DNS; else address holds it */
 	struct addr address; /* with port, where !is_name */
 	uint32_t weight;     /* 0..100 */
+	bool backup;	     /* second tier */
+	bool drain;	     /* no new calls */
 	struct config_place place;
 };
 
-/* A set of grpc-status codes 0..63, as bits. */
+enum config_health_method {
+	HEALTH_METHOD_CALL,  /* a unary call of path, judged by codes (POST, as ALB names it) */
+	HEALTH_METHOD_WATCH, /* a standing grpc.health.v1 Watch; CALL of Check where UNIMPLEMENTED */
+	HEALTH_METHOD_TCP,   /* a connect that succeeds */
+};
+
 #define HEALTH_SERVICE_MAX 255
 struct config_health_check {
 	bool enabled; /* false where the group has no health_check: backends count as up */
+	enum config_health_method method;
+	char *authority; /* NULL: the backend's host:port */
 	char *path;
 	char *service;	    /* with the standard path only; never NULL */
 	bool standard_path; /* path is /grpc.health.v1.Health/Check */
@@ -107,10 +140,49 @@ struct config_health_check {
 	uint16_t port; /* 0: the backend's own */
 };
 
+/* TLS to backends. PEM bytes are read and checked by the supervisor. */
+struct config_upstream_tls {
+	bool enabled;
+	bool verify;	   /* by ca and name */
+	char *ca_path;	   /* NULL: the system's CAs */
+	uint8_t *ca_pem;   /* always there where verify */
+	size_t ca_len;
+	char *server_name; /* SNI, and the SAN that must match; NULL: the backend's host */
+	struct config_certificate *certificate; /* the client's; NULL: none */
+};
+
+/* Refused beyond these; 0: no limit. Counted over all workers of the node. */
+struct config_breaker {
+	uint32_t backend_calls, backend_connections;
+	uint32_t group_calls, group_connections;
+	uint32_t pending;	     /* calls of the group that wait for a connection */
+	uint32_t pending_timeout_ms; /* how long one may wait; 0: its deadline */
+	uint32_t status;	     /* grpc-status of a refused call: 14 or 8 */
+};
+
+/* Outlier detection; each kind is off where its threshold is 0. */
+struct config_outlier {
+	bool enabled;
+	uint32_t codes;		       /* bit n: grpc-status n is a failure. Resets and lost connections are */
+	uint32_t consecutive_failures;
+	uint32_t interval_ms;	       /* of the looks at success rate and latency */
+	uint32_t min_calls;	       /* a backend and interval, to be judged by them */
+	uint32_t min_backends;	       /* with as many calls, to have a group to compare with */
+	uint32_t success_rate_stdev_permille; /* below the mean by so many deviations / 1000 */
+	uint32_t latency_factor_permille;     /* above the group's median by this factor / 1000 */
+	uint32_t base_ejection_ms, max_ejection_ms; /* base × count of ejections, at most max */
+	uint32_t max_ejected_percent;  /* of the group's backends; one may always be */
+};
+
 struct config_group {
 	uint32_t id; /* index in the groups map; given by the supervisor, stable over reloads */
 	char *name;
+	enum config_protocol protocol;
 	enum config_balance balance;
+	struct config_key hash_key; /* of BALANCE_CONSISTENT_HASH */
+	uint32_t slow_start_ms;	    /* weight ramps up for so long after a backend became healthy; 0: off */
+	uint32_t backup_below_percent; /* backups serve while the first tier's live weight is below */
+	uint32_t panic_percent; /* below this live share all are balanced over; 0: only when all are down */
 	enum sluice_on_all_down on_all_down;
 	struct config_backend *backends;
 	size_t n_backends;
@@ -118,12 +190,18 @@ struct config_group {
 	size_t n_endpoints;
 	struct config_health_check health_check;
 	/* upstream connections, a worker and backend */
+	uint32_t min_connections; /* kept open without calls */
 	uint32_t max_connections;
 	uint32_t max_streams; /* a connection, besides the peer's own limit */
+	uint32_t max_age_ms;  /* of a connection, ± 10 %; 0: any */
+	uint32_t max_header_bytes; /* of a response's header list */
 	uint32_t connect_timeout_ms;
 	uint32_t idle_timeout_ms;      /* connection without streams */
 	uint32_t keepalive_interval_ms; /* PING while streams are open and nothing arrives; 0: off */
 	uint32_t keepalive_timeout_ms;
+	struct config_upstream_tls tls;
+	struct config_breaker breaker;
+	struct config_outlier outlier;
 	struct config_place place;
 };
 
@@ -137,6 +215,8 @@ struct config {
 	enum log_level log_level;
 	enum log_format log_format;
 	uint32_t drain_grace_ms;
+	uint32_t drain_jitter_ms; /* GOAWAYs to many connections are spread over so long */
+	bool error_addresses;	  /* sluice's own messages name backends' addresses */
 	uint32_t max_connections; /* downstream, a worker */
 	uint64_t max_buffer_bytes; /* all leg buffers of a worker together */
 	uint32_t leg_buffer_bytes; /* one leg's buffer = one stream's window */

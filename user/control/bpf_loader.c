@@ -518,6 +518,8 @@ int bpf_state_fds(const struct bpf *bpf, int fds[STATE_FDS])
 		[STATE_FD_WORKERS] = MAP_workers,
 		[STATE_FD_GROUPS] = MAP_groups,
 		[STATE_FD_BACKENDS] = MAP_backends,
+		[STATE_FD_ROUTES] = MAP_routes,
+		[STATE_FD_LIMITS] = MAP_call_limits,
 	};
 	int err = 0;
 

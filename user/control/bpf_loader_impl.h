@@ -16,6 +16,8 @@
 	X(workers, false)                                                                          \
 	X(groups, false)                                                                           \
 	X(backends, false)                                                                         \
+	X(routes, false)                                                                           \
+	X(call_limits, false)                                                                      \
 	X(acl_exact, true)                                                                         \
 	X(acl_v4, true)                                                                            \
 	X(acl_v6, true)                                                                            \

@@ -94,13 +94,14 @@ static void send_start(struct child *child)
 {
 	struct supervisor *supervisor = child->supervisor;
 	const struct config *config = supervisor->current.config;
-	const struct channel_setup setup = {
+	struct channel_setup setup = {
 		.slot = child->slot,
 		.n_slots = supervisor->slots,
 		.with_bpf = kernel_is_on(&supervisor->kernel),
 	};
 	const struct channel_config commit = { .revision = config->revision };
 
+	memcpy(setup.hash_key, supervisor->hash_key, sizeof(setup.hash_key));
 	child_send(child, CHANNEL_SETUP, &setup, sizeof(setup), supervisor->state_fds, STATE_FDS);
 	if (!child->is_monitor)
 		child_send(child, CHANNEL_TICKETS, &supervisor->tickets,

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -290,6 +291,9 @@ static int bring_up(struct supervisor *supervisor, struct config *config)
 		ret = state_map(&supervisor->state, supervisor->state_fds);
 	if (!ret)
 		ret = tickets_init(&supervisor->tickets);
+	if (!ret && getrandom(supervisor->hash_key, sizeof(supervisor->hash_key), 0) !=
+			    (ssize_t)sizeof(supervisor->hash_key))
+		ret = -EIO;
 	if (ret) {
 		log_error("cannot start", F_ERR(ret));
 		config_unref(config);

@@ -54,6 +54,7 @@ struct supervisor {
 	struct names names;
 	struct sockets sockets;
 	struct channel_tickets tickets;
+	uint8_t hash_key[16]; /* of all children, from start to end */
 	struct loop_timer ticket_timer, sample_timer;
 	struct revision current;
 	struct reload reload;

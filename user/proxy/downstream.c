@@ -216,6 +216,7 @@ void downstream_accept(struct worker *worker, const struct router_listener *list
 	downstream->stall_timeout_ms = config->stall_timeout_ms;
 	downstream->idle_timer.on_timer = on_idle;
 	list_init(&downstream->streams);
+	downstream->peer = *peer;
 	addr_format_ip(peer, downstream->peer_ip, sizeof(downstream->peer_ip));
 	downstream->options = (struct h2_options){
 		.max_streams = config->max_streams,

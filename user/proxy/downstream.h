@@ -28,6 +28,7 @@ struct downstream {
 	struct loop_timer idle_timer;
 	uint64_t idle_since_ns; /* when the last stream ended */
 	struct h2_options options;
+	struct addr peer;
 	char peer_ip[ADDR_TEXT_MAX];
 };
 

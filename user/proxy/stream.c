@@ -200,7 +200,8 @@ size_t stream_down_pull(struct stream *stream, uint8_t *dst, size_t size, bool *
 void stream_enter(struct stream *stream, struct pool_endpoint *endpoint)
 {
 	stream->endpoint = endpoint;
-	state_rpc_begin(&stream->worker->state, stream->worker->slot, endpoint->id);
+	state_count_up(&stream->worker->state, stream->worker->slot, STATE_BACKEND_CALLS,
+			 endpoint->id);
 }
 
 void stream_detach_up(struct stream *stream, uint32_t code)
@@ -210,7 +211,8 @@ void stream_detach_up(struct stream *stream, uint32_t code)
 
 	if (!endpoint)
 		return;
-	state_rpc_end(&stream->worker->state, stream->worker->slot, endpoint->id);
+	state_count_down(&stream->worker->state, stream->worker->slot, STATE_BACKEND_CALLS,
+			 endpoint->id);
 	stream->endpoint = NULL;
 	stream->upstream = NULL;
 	if (!upstream) {

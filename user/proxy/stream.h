@@ -26,6 +26,9 @@
 struct downstream;
 struct upstream;
 struct pool_endpoint;
+struct health_call;
+struct mirror;
+struct route;
 struct router;
 struct router_group;
 struct worker;
@@ -51,7 +54,11 @@ struct stream {
 	struct worker *worker;
 	struct downstream *client;
 	struct router *router; /* the configuration it began with */
+	const struct route *route; /* NULL until it is known */
 	struct router_group *group;
+	struct mirror *mirror;	   /* NULL: not mirrored */
+	struct health_call *local; /* NULL: not answered by sluice itself */
+	uint64_t hash;		   /* of the group's key, for consistent hashing */
 	struct list down_link; /* in the client's streams; at the end in the worker's dead_streams */
 	struct list up_link;   /* in the upstream's streams, or the endpoint's waiting */
 	struct leg down, up;

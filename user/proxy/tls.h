@@ -43,6 +43,16 @@ bool tls_has_output(const struct tls *tls);
 bool tls_has_input(const struct tls *tls);
 /* close_notify, as far as it goes without waiting. */
 void tls_shutdown(struct tls *tls);
+/* What a handshake said of the client. Texts live as long as the tls object. */
+struct tls_peer {
+	const char *sni;	 /* lower case; "": none */
+	const char *subject;	 /* of its verified certificate, RFC 2253; "": none */
+	const char *fingerprint; /* SHA-256 of it, lower-case hex; "": none */
+	const char *const *sans; /* its DNS, URI, email and IP names, plain */
+	size_t n_sans;
+};
+/* Worked out at the first call. NULL: no memory, or before the handshake was done. */
+const struct tls_peer *tls_peer(struct tls *tls);
 bool tls_resumed(const struct tls *tls);
 /* The handshake was refused because the client did not offer h2. */
 bool tls_alpn_refused(const struct tls *tls);

@@ -30,7 +30,8 @@ static void upstream_free(struct upstream *upstream)
 		endpoint->n_opening--;
 	if (upstream->going_away)
 		endpoint->n_going_away--;
-	state_connection_closed(&worker->state, worker->slot, endpoint->id);
+	state_count_down(&worker->state, worker->slot, STATE_BACKEND_CONNECTIONS,
+			 endpoint->id);
 	free(upstream);
 }
 
@@ -231,7 +232,8 @@ struct upstream *upstream_open(struct pool_endpoint *endpoint, int *err)
 	list_add_tail(&endpoint->connections, &upstream->link);
 	endpoint->n_connections++;
 	endpoint->n_opening++;
-	state_connection_opened(&worker->state, worker->slot, endpoint->id);
+	state_count_up(&worker->state, worker->slot, STATE_BACKEND_CONNECTIONS,
+			 endpoint->id);
 	return upstream;
 }
 

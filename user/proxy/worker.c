@@ -170,6 +170,7 @@ static int setup(struct worker *worker, const struct channel_message *message)
 	if (err)
 		return err;
 	worker->slot = setup.slot;
+	memcpy(worker->hash_key, setup.hash_key, sizeof(worker->hash_key));
 	snprintf(worker->role, sizeof(worker->role), "worker %u", setup.slot);
 	log_init(worker->role, LOG_INFO, LOG_TEXT);
 	worker->stats = &worker->state.workers[setup.slot];

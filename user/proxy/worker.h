@@ -29,6 +29,7 @@ struct worker {
 	struct list dead_streams;  /* struct stream, freed at the end of the turn */
 	struct loop_task reap_task;
 	uint64_t random_state;
+	uint8_t hash_key[16]; /* for what peers choose and all workers must hash alike */
 	size_t header_bytes; /* metadata that streams hold, beyond their own first bytes */
 	size_t buffer_peak;	     /* bytes in leg buffers, at most, since memory was trimmed */
 	struct log_limit log_limit; /* of the data path */

@@ -18,7 +18,7 @@
 
 #include "sluice/abi.h"
 
-#define CHANNEL_FDS_MAX 8
+#define CHANNEL_FDS_MAX 8 /* STATE_FDS and to spare */
 #define CHANNEL_PAYLOAD_MAX 4096
 #define CHANNEL_FD 3 /* the child's end, at a fixed number after fork */
 
@@ -42,6 +42,7 @@ struct channel_setup {
 	uint32_t n_slots;
 	uint32_t with_bpf; /* 1: the maps are BPF maps */
 	uint32_t pad;
+	uint8_t hash_key[16]; /* the same for all workers; unknown to peers, who choose what is hashed */
 };
 
 #define TICKET_KEYS_MAX 3

@@ -26,8 +26,10 @@ static const struct {
 	[STATE_FD_GROUPS] = { "sluice-groups", sizeof(struct sluice_group) * SLUICE_MAX_GROUPS },
 	[STATE_FD_BACKENDS] = { "sluice-backends",
 				sizeof(struct sluice_backend) * SLUICE_MAX_BACKENDS },
-	[STATE_FD_LEDGER] = { "sluice-ledger", sizeof(struct state_share) * SLUICE_MAX_WORKERS *
-						       SLUICE_MAX_BACKENDS },
+	[STATE_FD_ROUTES] = { "sluice-routes", sizeof(struct sluice_route) * SLUICE_MAX_ROUTES },
+	[STATE_FD_LIMITS] = { "sluice-call-limits",
+			      sizeof(struct sluice_limit_set) * SLUICE_LIMIT_SETS },
+	[STATE_FD_LEDGER] = { "sluice-ledger", sizeof(struct state_ledger) * SLUICE_MAX_WORKERS },
 };
 
 /* A BPF array's mapping is whole pages; a memfd does not mind. */
@@ -96,6 +98,8 @@ int state_map(struct state *state, const int fds[STATE_FDS])
 	state->workers = maps[STATE_FD_WORKERS];
 	state->groups = maps[STATE_FD_GROUPS];
 	state->backends = maps[STATE_FD_BACKENDS];
+	state->routes = maps[STATE_FD_ROUTES];
+	state->limits = maps[STATE_FD_LIMITS];
 	state->ledger = maps[STATE_FD_LEDGER];
 	return 0;
 out:
@@ -114,6 +118,8 @@ void state_unmap(struct state *state)
 	maps[STATE_FD_WORKERS] = state->workers;
 	maps[STATE_FD_GROUPS] = state->groups;
 	maps[STATE_FD_BACKENDS] = state->backends;
+	maps[STATE_FD_ROUTES] = state->routes;
+	maps[STATE_FD_LIMITS] = state->limits;
 	maps[STATE_FD_LEDGER] = state->ledger;
 	for (i = 0; i < STATE_FDS; i++)
 		if (maps[i])
@@ -121,68 +127,106 @@ void state_unmap(struct state *state)
 	memset(state, 0, sizeof(*state));
 }
 
-static struct state_share *share_of(struct state *state, uint32_t slot, uint32_t backend)
+static __u32 *word_of(const struct state *state, enum state_count what, uint32_t id)
 {
-	assert(slot < SLUICE_MAX_WORKERS && backend < SLUICE_MAX_BACKENDS);
-	return &state->ledger[(size_t)slot * SLUICE_MAX_BACKENDS + backend];
+	switch (what) {
+	case STATE_BACKEND_CALLS:
+		return &state->backends[id].active_rpcs;
+	case STATE_BACKEND_CONNECTIONS:
+		return &state->backends[id].connections;
+	case STATE_GROUP_CALLS:
+		return &state->groups[id].active_calls;
+	case STATE_GROUP_PENDING:
+		return &state->groups[id].pending;
+	case STATE_GROUP_CONNECTIONS:
+		return &state->groups[id].connections;
+	case STATE_ROUTE_CALLS:
+		return &state->routes[id].active_calls;
+	default:
+		return &state->routes[id].active_retries;
+	}
+}
+
+static uint32_t *share_of(const struct state *state, uint32_t slot, enum state_count what,
+			  uint32_t id)
+{
+	struct state_ledger *ledger = &state->ledger[slot];
+
+	assert(slot < SLUICE_MAX_WORKERS);
+	switch (what) {
+	case STATE_BACKEND_CALLS:
+	case STATE_BACKEND_CONNECTIONS:
+		assert(id < SLUICE_MAX_BACKENDS);
+		return &ledger->backends[id][what - STATE_BACKEND_CALLS];
+	case STATE_GROUP_CALLS:
+	case STATE_GROUP_PENDING:
+	case STATE_GROUP_CONNECTIONS:
+		assert(id < SLUICE_MAX_GROUPS);
+		return &ledger->groups[id][what - STATE_GROUP_CALLS];
+	default:
+		assert(id < SLUICE_MAX_ROUTES);
+		return &ledger->routes[id][what - STATE_ROUTE_CALLS];
+	}
 }
 
 /* Release orders the two steps also where the processor could swap them. */
-static void count_up(__u32 *word, uint32_t *share)
+void state_count_up(struct state *state, uint32_t slot, enum state_count what, uint32_t id)
 {
-	__atomic_fetch_add(word, 1, __ATOMIC_RELAXED);
-	__atomic_fetch_add(share, 1, __ATOMIC_RELEASE);
+	__atomic_fetch_add(word_of(state, what, id), 1, __ATOMIC_RELAXED);
+	__atomic_fetch_add(share_of(state, slot, what, id), 1, __ATOMIC_RELEASE);
 }
 
-static void count_down(__u32 *word, uint32_t *share)
+bool state_count_up_below(struct state *state, uint32_t slot, enum state_count what, uint32_t id,
+			  uint32_t limit)
 {
-	uint32_t before = __atomic_fetch_sub(share, 1, __ATOMIC_RELAXED);
+	__u32 *word = word_of(state, what, id);
+
+	/* Looking first keeps a full count from being raised by those it refuses. */
+	if (state_load32(word) >= limit)
+		return false;
+	if (__atomic_fetch_add(word, 1, __ATOMIC_RELAXED) >= limit) {
+		__atomic_fetch_sub(word, 1, __ATOMIC_RELAXED);
+		return false;
+	}
+	__atomic_fetch_add(share_of(state, slot, what, id), 1, __ATOMIC_RELEASE);
+	return true;
+}
+
+void state_count_down(struct state *state, uint32_t slot, enum state_count what, uint32_t id)
+{
+	uint32_t before =
+		__atomic_fetch_sub(share_of(state, slot, what, id), 1, __ATOMIC_RELAXED);
 
 	assert(before > 0);
-	__atomic_fetch_sub(word, 1, __ATOMIC_RELEASE);
+	(void)before;
+	__atomic_fetch_sub(word_of(state, what, id), 1, __ATOMIC_RELEASE);
 }
 
-void state_rpc_begin(struct state *state, uint32_t slot, uint32_t backend)
+uint32_t state_counted(const struct state *state, enum state_count what, uint32_t id)
 {
-	count_up(&state->backends[backend].active_rpcs, &share_of(state, slot, backend)->active_rpcs);
+	return state_load32(word_of(state, what, id));
 }
 
-void state_rpc_end(struct state *state, uint32_t slot, uint32_t backend)
+static void give_back(struct state *state, uint32_t slot, enum state_count what, uint32_t ids)
 {
-	count_down(&state->backends[backend].active_rpcs,
-		   &share_of(state, slot, backend)->active_rpcs);
-}
+	for (uint32_t id = 0; id < ids; id++) {
+		uint32_t *share = share_of(state, slot, what, id), held;
 
-void state_connection_opened(struct state *state, uint32_t slot, uint32_t backend)
-{
-	count_up(&state->backends[backend].connections, &share_of(state, slot, backend)->connections);
-}
-
-void state_connection_closed(struct state *state, uint32_t slot, uint32_t backend)
-{
-	count_down(&state->backends[backend].connections,
-		   &share_of(state, slot, backend)->connections);
-}
-
-static void give_back(__u32 *word, uint32_t *share)
-{
-	uint32_t held;
-
-	/* Reading first keeps untouched pages of the ledger untouched. */
-	if (__atomic_load_n(share, __ATOMIC_RELAXED) == 0)
-		return;
-	held = __atomic_exchange_n(share, 0, __ATOMIC_ACQUIRE);
-	__atomic_fetch_sub(word, held, __ATOMIC_RELAXED);
+		/* Reading first keeps untouched pages of the ledger untouched. */
+		if (__atomic_load_n(share, __ATOMIC_RELAXED) == 0)
+			continue;
+		held = __atomic_exchange_n(share, 0, __ATOMIC_ACQUIRE);
+		__atomic_fetch_sub(word_of(state, what, id), held, __ATOMIC_RELAXED);
+	}
 }
 
 void state_forget_slot(struct state *state, uint32_t slot)
 {
-	uint32_t backend;
-
-	for (backend = 0; backend < SLUICE_MAX_BACKENDS; backend++) {
-		struct state_share *share = share_of(state, slot, backend);
-
-		give_back(&state->backends[backend].active_rpcs, &share->active_rpcs);
-		give_back(&state->backends[backend].connections, &share->connections);
-	}
+	give_back(state, slot, STATE_BACKEND_CALLS, SLUICE_MAX_BACKENDS);
+	give_back(state, slot, STATE_BACKEND_CONNECTIONS, SLUICE_MAX_BACKENDS);
+	give_back(state, slot, STATE_GROUP_CALLS, SLUICE_MAX_GROUPS);
+	give_back(state, slot, STATE_GROUP_PENDING, SLUICE_MAX_GROUPS);
+	give_back(state, slot, STATE_GROUP_CONNECTIONS, SLUICE_MAX_GROUPS);
+	give_back(state, slot, STATE_ROUTE_CALLS, SLUICE_MAX_ROUTES);
+	give_back(state, slot, STATE_ROUTE_RETRIES, SLUICE_MAX_ROUTES);
 }

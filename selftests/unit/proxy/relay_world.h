@@ -144,8 +144,9 @@ static inline void relay_commit(unsigned n)
 static inline void relay_init(unsigned n_backends)
 {
 	struct worker *worker = &relay.worker;
-	int fds[STATE_FDS] = { -1, -1, -1, -1 };
+	int fds[STATE_FDS];
 
+	memset(fds, -1, sizeof(fds));
 	memset(&relay, 0, sizeof(relay));
 	log_init("relay", LOG_ERROR, LOG_TEXT);
 	assert_int_equal(loop_init(&worker->loop), 0);

@@ -49,12 +49,12 @@ static void test_memory_is_zero_and_shared_by_all_who_map_it(void **state)
 	shared.backends[SLUICE_MAX_BACKENDS - 1].weight = 77;
 	shared.groups[SLUICE_MAX_GROUPS - 1].live = 5;
 	state_store64(&shared.workers[SLUICE_MAX_WORKERS - 1].heartbeat_ns, 99);
-	shared.ledger[(size_t)SLUICE_MAX_WORKERS * SLUICE_MAX_BACKENDS - 1].connections = 3;
+	shared.ledger[SLUICE_MAX_WORKERS - 1].backends[SLUICE_MAX_BACKENDS - 1][1] = 3;
 	assert_int_equal(other.backends[SLUICE_MAX_BACKENDS - 1].weight, 77);
 	assert_int_equal(other.groups[SLUICE_MAX_GROUPS - 1].live, 5);
 	assert_int_equal(state_load64(&other.workers[SLUICE_MAX_WORKERS - 1].heartbeat_ns), 99);
 	assert_int_equal(
-		other.ledger[(size_t)SLUICE_MAX_WORKERS * SLUICE_MAX_BACKENDS - 1].connections, 3);
+		other.ledger[SLUICE_MAX_WORKERS - 1].backends[SLUICE_MAX_BACKENDS - 1][1], 3);
 	state_unmap(&other);
 	assert_null(other.workers);
 	state_unmap(&other);
@@ -64,7 +64,8 @@ static void test_memory_is_zero_and_shared_by_all_who_map_it(void **state)
 static void test_descriptors_given_are_kept(void **state)
 {
 	int mine[STATE_FDS] = { fds[STATE_FD_WORKERS], fds[STATE_FD_GROUPS],
-				fds[STATE_FD_BACKENDS], -1 };
+				fds[STATE_FD_BACKENDS], fds[STATE_FD_ROUTES],
+				fds[STATE_FD_LIMITS], -1 };
 	struct state other;
 
 	(void)state;
@@ -73,8 +74,8 @@ static void test_descriptors_given_are_kept(void **state)
 	assert_int_equal(mine[STATE_FD_BACKENDS], fds[STATE_FD_BACKENDS]);
 	assert_true(mine[STATE_FD_LEDGER] >= 0 && mine[STATE_FD_LEDGER] != fds[STATE_FD_LEDGER]);
 	assert_int_equal(state_map(&other, mine), 0);
-	shared.ledger[0].active_rpcs = 4;
-	assert_int_equal(other.ledger[0].active_rpcs, 0);
+	shared.ledger[0].backends[0][0] = 4;
+	assert_int_equal(other.ledger[0].backends[0][0], 0);
 	state_unmap(&other);
 	close(mine[STATE_FD_LEDGER]);
 }
@@ -95,7 +96,7 @@ static void test_no_process_can_shrink_it_under_the_others(void **state)
 
 static void test_create_and_map_leave_nothing_behind_on_failure(void **state)
 {
-	int none[STATE_FDS] = { -1, -1, -1, -1 }, bad[STATE_FDS], i, lowest;
+	int none[STATE_FDS] = { -1, -1, -1, -1, -1, -1 }, bad[STATE_FDS], i, lowest;
 	struct rlimit limit, tight;
 	struct state other;
 
@@ -104,7 +105,7 @@ static void test_create_and_map_leave_nothing_behind_on_failure(void **state)
 	close(lowest);
 	getrlimit(RLIMIT_NOFILE, &limit);
 	tight = limit;
-	tight.rlim_cur = (rlim_t)lowest + 2; /* room for two of the four */
+	tight.rlim_cur = (rlim_t)lowest + 2; /* room for two of the six */
 	setrlimit(RLIMIT_NOFILE, &tight);
 	assert_int_equal(state_create_fds(none), -EMFILE);
 	setrlimit(RLIMIT_NOFILE, &limit);
@@ -126,19 +127,19 @@ static void test_ledger_and_backends_count_together(void **state)
 
 	(void)state;
 	for (i = 0; i < 5; i++)
-		state_rpc_begin(&shared, 0, 7);
+		state_count_up(&shared, 0, STATE_BACKEND_CALLS, 7);
 	for (i = 0; i < 3; i++)
-		state_rpc_begin(&shared, 1, 7);
-	state_connection_opened(&shared, 0, 7);
-	state_connection_opened(&shared, 1, 7);
+		state_count_up(&shared, 1, STATE_BACKEND_CALLS, 7);
+	state_count_up(&shared, 0, STATE_BACKEND_CONNECTIONS, 7);
+	state_count_up(&shared, 1, STATE_BACKEND_CONNECTIONS, 7);
 	assert_int_equal(state_load32(&backend->active_rpcs), 8);
 	assert_int_equal(state_load32(&backend->connections), 2);
-	state_rpc_end(&shared, 0, 7);
-	state_connection_closed(&shared, 1, 7);
+	state_count_down(&shared, 0, STATE_BACKEND_CALLS, 7);
+	state_count_down(&shared, 1, STATE_BACKEND_CONNECTIONS, 7);
 	assert_int_equal(state_load32(&backend->active_rpcs), 7);
 	assert_int_equal(state_load32(&backend->connections), 1);
-	assert_int_equal(shared.ledger[7].active_rpcs, 4);
-	assert_int_equal(shared.ledger[SLUICE_MAX_BACKENDS + 7].active_rpcs, 3);
+	assert_int_equal(shared.ledger[0].backends[7][0], 4);
+	assert_int_equal(shared.ledger[1].backends[7][0], 3);
 }
 
 static void test_a_dead_slot_gives_back_its_own_share_only(void **state)
@@ -146,18 +147,18 @@ static void test_a_dead_slot_gives_back_its_own_share_only(void **state)
 	uint32_t last = SLUICE_MAX_BACKENDS - 1;
 
 	(void)state;
-	state_rpc_begin(&shared, 2, 0);
-	state_rpc_begin(&shared, 2, 0);
-	state_rpc_begin(&shared, 3, 0);
-	state_connection_opened(&shared, 2, last);
-	state_connection_opened(&shared, 3, last);
+	state_count_up(&shared, 2, STATE_BACKEND_CALLS, 0);
+	state_count_up(&shared, 2, STATE_BACKEND_CALLS, 0);
+	state_count_up(&shared, 3, STATE_BACKEND_CALLS, 0);
+	state_count_up(&shared, 2, STATE_BACKEND_CONNECTIONS, last);
+	state_count_up(&shared, 3, STATE_BACKEND_CONNECTIONS, last);
 	state_forget_slot(&shared, 2);
 	assert_int_equal(shared.backends[0].active_rpcs, 1);
 	assert_int_equal(shared.backends[last].connections, 1);
 	state_forget_slot(&shared, 2);
 	assert_int_equal(shared.backends[0].active_rpcs, 1);
-	state_rpc_end(&shared, 3, 0);
-	state_connection_closed(&shared, 3, last);
+	state_count_down(&shared, 3, STATE_BACKEND_CALLS, 0);
+	state_count_down(&shared, 3, STATE_BACKEND_CONNECTIONS, last);
 	assert_int_equal(shared.backends[0].active_rpcs, 0);
 	assert_int_equal(shared.backends[last].connections, 0);
 }
@@ -174,10 +175,10 @@ static void test_a_killed_worker_leaves_at_most_its_half_step(void **state)
 		assert_true(pid >= 0);
 		if (pid == 0)
 			for (;;) {
-				state_rpc_begin(&shared, 5, 9);
-				state_rpc_begin(&shared, 5, 9);
-				state_rpc_end(&shared, 5, 9);
-				state_rpc_end(&shared, 5, 9);
+				state_count_up(&shared, 5, STATE_BACKEND_CALLS, 9);
+				state_count_up(&shared, 5, STATE_BACKEND_CALLS, 9);
+				state_count_down(&shared, 5, STATE_BACKEND_CALLS, 9);
+				state_count_down(&shared, 5, STATE_BACKEND_CALLS, 9);
 			}
 		usleep(2000);
 		kill(pid, SIGKILL);
@@ -200,9 +201,9 @@ static void test_processes_count_exactly_at_the_same_time(void **state)
 		assert_true(pids[p] >= 0);
 		if (pids[p] == 0) {
 			for (i = 0; i < 20000; i++) {
-				state_rpc_begin(&shared, (uint32_t)p, 11);
+				state_count_up(&shared, (uint32_t)p, STATE_BACKEND_CALLS, 11);
 				if (i % 2)
-					state_rpc_end(&shared, (uint32_t)p, 11);
+					state_count_down(&shared, (uint32_t)p, STATE_BACKEND_CALLS, 11);
 			}
 			_exit(0);
 		}

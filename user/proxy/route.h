@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * route.h - which of a listener's routes a call takes: the first whose conditions hold. Compiled once
+ * a configuration (hashes of exact paths, services and hosts, regular expressions, templates); used by
+ * the workers for every call, and by the supervisor for `sluicectl route`. Pure: no I/O, no clock.
+ */
+#ifndef SLUICE_PROXY_ROUTE_H
+#define SLUICE_PROXY_ROUTE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "config/config.h"
+#include "proxy/h2.h"
+
+struct metadata_edits;
+struct tls_peer;
+struct wrr;
+
+/* A call as routes see it. */
+struct route_facts {
+	const struct h2_header *headers; /* pseudo-headers too */
+	size_t n;
+	const struct addr *source;   /* behind trusted_hops: the address they give */
+	const struct tls_peer *peer; /* NULL: nothing known */
+};
+
+/* A route, ready for use. */
+struct route {
+	const struct config_route *config;
+	struct wrr *split;		 /* NULL: one group, or none */
+	struct metadata_edits *request;	 /* NULL: none */
+	struct metadata_edits *response; /* NULL: none */
+};
+
+/* Why routes before the one taken were passed over, for people. */
+struct route_trace {
+	void *ctx;
+	/* condition: "host", "path", "metadata x-canary", "source", "sni", "san". */
+	void (*passed_over)(void *ctx, const struct config_route *route, const char *condition);
+};
+
+struct route_table;
+
+/* NULL with the reason in why. config must outlive it. slot staggers the splits of workers. */
+struct route_table *route_table_new(const struct config_listener *config, uint32_t slot, char *why,
+				    size_t why_size);
+void route_table_free(struct route_table *table); /* takes NULL */
+
+/* NULL: no route matches. trace may be NULL. */
+const struct route *route_match(const struct route_table *table, const struct route_facts *facts,
+				const struct route_trace *trace);
+/* The group of the next call on this route, as an index into config.groups. Only where it has one. */
+uint32_t route_group(const struct route *route, const struct route_facts *facts);
+/* Equal for equal keys, on every worker and node. 0 for KEY_NONE. */
+uint64_t route_key_hash(const struct config_key *key, const struct route_facts *facts);
+
+#endif
