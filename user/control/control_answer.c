@@ -202,7 +202,9 @@ static json_t *answer_listeners(const struct supervisor *supervisor)
 		json_t *row = json_pack("{s:s, s:i, s:s, s:s}", "name", listener->name, "id",
 					(int)listener->id, "address",
 					addr_format(&listener->address, text, sizeof(text)),
-					"group", config->groups[listener->group].name);
+					"group", listener->group == CONFIG_NO_GROUP ?
+							 "" :
+							 config->groups[listener->group].name);
 
 		if (kernel_is_on(&supervisor->kernel) &&
 		    !bpf_read_listener_stats(supervisor->kernel.bpf, listener->id, &stats)) {

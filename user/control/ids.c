@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ids.c - see ids.h. Owned by the supervisor, called by reload.c. Three tables of the same make:
+ * ids.c - see ids.h. Owned by the supervisor, called by reload.c. Four tables of the same make:
  * key → id by a chained hash, freed ids given out again in turn (the one freed last comes last, so
  * that a late reader of an old id rarely meets a new owner). Knows no maps.
  */
@@ -14,10 +14,10 @@
 
 /* Large enough for every key, zero padded, compared whole. */
 struct id_key {
-	uint32_t group;
+	uint32_t owner; /* group of a backend, listener of a route */
 	uint16_t port;
 	uint16_t family;
-	char text[64]; /* group name, or address bytes */
+	char text[64]; /* group or route name, or address bytes */
 };
 
 struct id_entry {
@@ -35,7 +35,7 @@ struct id_table {
 };
 
 struct ids {
-	struct id_table listeners, groups, backends;
+	struct id_table listeners, groups, backends, routes;
 	uint64_t round; /* counts assignments */
 };
 
@@ -133,7 +133,8 @@ struct ids *ids_new(void)
 		return NULL;
 	if (table_init(&ids->listeners, SLUICE_MAX_LISTENERS) ||
 	    table_init(&ids->groups, SLUICE_MAX_GROUPS) ||
-	    table_init(&ids->backends, SLUICE_MAX_BACKENDS)) {
+	    table_init(&ids->backends, SLUICE_MAX_BACKENDS) ||
+	    table_init(&ids->routes, SLUICE_MAX_ROUTES)) {
 		ids_free(ids);
 		return NULL;
 	}
@@ -147,12 +148,13 @@ void ids_free(struct ids *ids)
 	table_done(&ids->listeners);
 	table_done(&ids->groups);
 	table_done(&ids->backends);
+	table_done(&ids->routes);
 	free(ids);
 }
 
-static struct id_key address_key(const struct addr *addr, uint32_t group)
+static struct id_key address_key(const struct addr *addr, uint32_t owner)
 {
-	struct id_key key = { .group = group, .port = addr_port(addr), .family = addr->sa.sa_family };
+	struct id_key key = { .owner = owner, .port = addr_port(addr), .family = addr->sa.sa_family };
 
 	addr_to_mapped(addr, (uint8_t *)key.text);
 	if (addr->sa.sa_family == AF_INET6)
@@ -180,18 +182,32 @@ static int assign_group(struct ids *ids, struct config_group *group)
 	return 0;
 }
 
+static int assign_listener(struct ids *ids, struct config_listener *listener)
+{
+	struct id_key key = address_key(&listener->address, 0);
+
+	listener->id = table_take(&ids->listeners, &key, ids->round);
+	if (listener->id == ID_NONE)
+		return -ENOSPC;
+	for (size_t i = 0; i < listener->n_routes; i++) {
+		struct config_route *route = &listener->routes[i];
+
+		key = (struct id_key){ .owner = listener->id };
+		strncpy(key.text, route->name, sizeof(key.text) - 1);
+		route->id = table_take(&ids->routes, &key, ids->round);
+		if (route->id == ID_NONE)
+			return -ENOSPC;
+	}
+	return 0;
+}
+
 int ids_assign(struct ids *ids, struct config *config)
 {
 	int ret = 0;
 
 	ids->round++;
-	for (size_t i = 0; i < config->n_listeners && !ret; i++) {
-		struct id_key key = address_key(&config->listeners[i].address, 0);
-
-		config->listeners[i].id = table_take(&ids->listeners, &key, ids->round);
-		if (config->listeners[i].id == ID_NONE)
-			ret = -ENOSPC;
-	}
+	for (size_t i = 0; i < config->n_listeners && !ret; i++)
+		ret = assign_listener(ids, &config->listeners[i]);
 	for (size_t i = 0; i < config->n_groups && !ret; i++)
 		ret = assign_group(ids, &config->groups[i]);
 	if (ret)
@@ -204,6 +220,7 @@ void ids_commit(struct ids *ids)
 	table_commit(&ids->listeners, ids->round);
 	table_commit(&ids->groups, ids->round);
 	table_commit(&ids->backends, ids->round);
+	table_commit(&ids->routes, ids->round);
 }
 
 void ids_abort(struct ids *ids)
@@ -211,6 +228,7 @@ void ids_abort(struct ids *ids)
 	table_abort(&ids->listeners, ids->round);
 	table_abort(&ids->groups, ids->round);
 	table_abort(&ids->backends, ids->round);
+	table_abort(&ids->routes, ids->round);
 }
 
 static bool table_used(const struct id_table *table, uint32_t id)
@@ -231,4 +249,9 @@ bool ids_group_used(const struct ids *ids, uint32_t id)
 bool ids_backend_used(const struct ids *ids, uint32_t id)
 {
 	return table_used(&ids->backends, id);
+}
+
+bool ids_route_used(const struct ids *ids, uint32_t id)
+{
+	return table_used(&ids->routes, id);
 }

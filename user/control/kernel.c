@@ -86,7 +86,9 @@ static int set_listeners(struct kernel *kernel, const struct config *config, uin
 		struct sluice_listener value = {
 			.id = listener->id,
 			.flags = config->kernel.n_allow ? SLUICE_LISTENER_ALLOW_LIST : 0,
-			.group = config->groups[listener->group].id,
+			.group = listener->group == CONFIG_NO_GROUP ?
+					 SLUICE_GROUP_NONE :
+					 config->groups[listener->group].id,
 			.slots = slots,
 			.v4_prefix = config->kernel.source_v4_prefix,
 			.v6_prefix = config->kernel.source_v6_prefix,

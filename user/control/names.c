@@ -100,6 +100,9 @@ static void add_endpoint(struct config_group *group, const struct addr *address,
 	group->endpoints[group->n_endpoints++] = (struct config_endpoint){
 		.backend = (uint32_t)backend,
 		.weight = group->backends[backend].weight,
+		.file_weight = group->backends[backend].weight,
+		.backup = group->backends[backend].backup,
+		.drained = group->backends[backend].drain,
 		.address = *address,
 	};
 }

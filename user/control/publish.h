@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * publish.h - what the supervisor writes into the groups and backends maps. Health and live counts
+ * publish.h - what the supervisor writes into the groups, backends and routes maps. Health and live counts
  * are the monitor's; only rows that are new get a first value here.
  */
 #ifndef SLUICE_CONTROL_PUBLISH_H

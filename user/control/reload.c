@@ -62,9 +62,9 @@ static int prepare(struct supervisor *supervisor, struct revision *revision, cha
 	}
 	ret = ids_assign(supervisor->ids, config);
 	if (ret) {
-		snprintf(reason, size, "too many listeners, groups or backends at once (at most "
-			 "%d, %d, %d, old and new together)", SLUICE_MAX_LISTENERS,
-			 SLUICE_MAX_GROUPS, SLUICE_MAX_BACKENDS);
+		snprintf(reason, size, "too many listeners, groups, backends or routes at once "
+			 "(at most %d, %d, %d, %d, old and new together)", SLUICE_MAX_LISTENERS,
+			 SLUICE_MAX_GROUPS, SLUICE_MAX_BACKENDS, SLUICE_MAX_ROUTES);
 		return ret;
 	}
 	ret = sockets_bind(&supervisor->sockets, config, &failed);
