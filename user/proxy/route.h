@@ -45,12 +45,13 @@ struct route_trace {
 struct route_table;
 
 /* NULL with the reason in why. config must outlive it. slot staggers the splits of workers. */
-struct route_table *route_table_new(const struct config_listener *config, uint32_t slot, char *why,
-				    size_t why_size);
+struct route_table *route_table_new(const struct config *config,
+				    const struct config_listener *listener, uint32_t slot,
+				    char *why, size_t why_size);
 void route_table_free(struct route_table *table); /* takes NULL */
 
-/* NULL: no route matches. trace may be NULL. */
-const struct route *route_match(const struct route_table *table, const struct route_facts *facts,
+/* NULL: no route matches. trace may be NULL. A table serves one thread. */
+const struct route *route_match(struct route_table *table, const struct route_facts *facts,
 				const struct route_trace *trace);
 /* The group of the next call on this route, as an index into config.groups. Only where it has one. */
 uint32_t route_group(const struct route *route, const struct route_facts *facts);
