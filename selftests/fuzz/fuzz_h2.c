@@ -164,7 +164,7 @@ static int open_connection(void)
 	int pair[2], err;
 
 	if (us.mode & AS_CLIENT) {
-		us.h2 = h2_connect(&loop, &address, &options, &events, &us, &err);
+		us.h2 = h2_connect(&loop, &address, NULL, NULL, &options, &events, &us, &err);
 		if (!us.h2)
 			abort();
 		pair[0] = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);

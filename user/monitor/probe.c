@@ -285,7 +285,8 @@ static void probe_connect(struct probe *probe)
 	int err = 0;
 
 	health_reply_init(&probe->reply);
-	probe->h2 = h2_connect(probe->loop, &probe->to, &probe_options, &probe_events, probe, &err);
+	probe->h2 = h2_connect(probe->loop, &probe->to, NULL, NULL, &probe_options,
+			       &probe_events, probe, &err);
 	if (!probe->h2)
 		probe_fail_later(probe, err < 0 ? -err : err);
 }

@@ -238,6 +238,13 @@ static void on_flush(struct loop_task *task)
 
 /* ---- input ---- */
 
+/* With TLS 1.3 a backend's refusal of our certificate comes after the handshake. */
+static enum h2_down read_failure(const struct h2 *h2, ssize_t n)
+{
+	return n == -EPROTO && !h2->server && h2->phase == PHASE_OPENING ? H2_DOWN_TLS :
+									   H2_DOWN_CLOSED;
+}
+
 static void receive(struct h2 *h2)
 {
 	bool dry = false;
@@ -252,7 +259,8 @@ static void receive(struct h2 *h2)
 			if (h2->phase == PHASE_LINGER)
 				bury(h2);
 			else
-				fail(h2, H2_DOWN_CLOSED, (int)-n,
+				fail(h2, read_failure(h2, n), (int)-n,
+				     n == -EPROTO ? transport_error(&h2->transport) :
 				     n ? strerror((int)-n) : "closed by the peer");
 			return;
 		}
@@ -317,7 +325,7 @@ static void on_failed(struct transport *transport, int err)
 {
 	struct h2 *h2 = container_of(transport, struct h2, transport);
 
-	if (h2->server)
+	if (transport->state == TRANSPORT_HANDSHAKE)
 		fail(h2, H2_DOWN_TLS, err, transport_error(transport));
 	else
 		fail(h2, H2_DOWN_CONNECT, err, strerror(err));
@@ -443,12 +451,15 @@ struct h2 *h2_accept(struct loop *loop, int fd, struct tls_context *tls_context,
 	return h2;
 }
 
-struct h2 *h2_connect(struct loop *loop, const struct addr *to, const struct h2_options *options,
+struct h2 *h2_connect(struct loop *loop, const struct addr *to, struct tls_context *tls_context,
+		      const char *server_name, const struct h2_options *options,
 		      const struct h2_events *events, void *user, int *err)
 {
 	struct h2 *h2 = h2_new(loop, false, options, events, user);
 
-	*err = h2 ? -transport_connect(&h2->transport, loop, to, &transport_events) : ENOMEM;
+	*err = h2 ? -transport_connect(&h2->transport, loop, to, tls_context, server_name,
+				       &transport_events) :
+		    ENOMEM;
 	if (h2 && *err) {
 		h2_abandon(h2);
 		h2 = NULL;
@@ -537,7 +548,7 @@ void h2_bytes(const struct h2 *h2, uint64_t *rx, uint64_t *tx)
 	*tx = h2->tx_bytes;
 }
 
-const struct tls *h2_tls(const struct h2 *h2)
+struct tls *h2_tls(const struct h2 *h2)
 {
 	return h2->transport.tls;
 }

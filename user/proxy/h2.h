@@ -133,7 +133,9 @@ struct h2_options {
 struct h2 *h2_accept(struct loop *loop, int fd, struct tls_context *tls_context,
 		     const struct h2_options *options, const struct h2_events *events, void *user,
 		     int *err);
-struct h2 *h2_connect(struct loop *loop, const struct addr *to, const struct h2_options *options,
+/* tls_context: with TLS, to a backend whose certificate is for server_name; NULL: cleartext. */
+struct h2 *h2_connect(struct loop *loop, const struct addr *to, struct tls_context *tls_context,
+		      const char *server_name, const struct h2_options *options,
 		      const struct h2_events *events, void *user, int *err);
 
 void *h2_user(const struct h2 *h2);
@@ -178,7 +180,7 @@ void h2_trim(struct h2 *h2);
 /* Bytes received and sent, without TLS. */
 void h2_bytes(const struct h2 *h2, uint64_t *rx, uint64_t *tx);
 /* The TLS object under it (tls.h), or NULL. */
-const struct tls *h2_tls(const struct h2 *h2);
+struct tls *h2_tls(const struct h2 *h2);
 
 /* Connections of this process that hold memory still, closed ones that linger included. */
 unsigned h2_alive(void);

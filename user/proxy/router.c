@@ -47,8 +47,7 @@ struct router *router_new(struct config *config, uint32_t slot, char *why, size_
 		const struct config_listener *listener = &config->listeners[i];
 
 		router->listeners[i].config = listener;
-		router->listeners[i].tls = tls_context_new(
-			listener->certificates, listener->n_certificates, why, why_size);
+		router->listeners[i].tls = tls_server_context_new(listener, why, why_size);
 		if (!router->listeners[i].tls)
 			goto fail;
 	}

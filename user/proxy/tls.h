@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tls.h - server-side TLS 1.2 and 1.3 over a non-blocking socket, ALPN h2 only. The only place
- * with OpenSSL; transport.c is its only caller on the data path.
+ * tls.h - TLS 1.2 and 1.3 over a non-blocking socket, either side, ALPN h2 only. OpenSSL lives in
+ * tls*.c and nowhere else; transport.c is the only caller on the data path, the router and the
+ * monitor make contexts.
  */
 #ifndef SLUICE_PROXY_TLS_H
 #define SLUICE_PROXY_TLS_H
@@ -10,23 +11,36 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include "base/addr.h"
 #include "config/config.h"
 #include "shared/channel.h"
 
 struct tls_context;
 struct tls;
 
-/* From PEM bytes: one certificate chain and key for each key type. NULL with the reason in why.
- * Connections hold their own reference, so a context can be freed while they live. */
-struct tls_context *tls_context_new(const struct config_certificate *certificates, size_t n,
-				    char *why, size_t why_size);
+/* Of a listener: one certificate chain and key for each key type; where it names CAs, clients are
+ * asked for a certificate. NULL with the reason in why. */
+struct tls_context *tls_server_context_new(const struct config_listener *config, char *why,
+					   size_t why_size);
+/* Of connections to a group's backends. It remembers their sessions, for shorter handshakes. NULL
+ * with the reason in why. */
+struct tls_context *tls_client_context_new(const struct config_upstream_tls *config, char *why,
+					   size_t why_size);
+struct tls_context *tls_context_ref(struct tls_context *context);
+/* Takes NULL. Connections hold what they need, so a context can go while they live. */
 void tls_context_free(struct tls_context *context);
+/* Whether two client contexts ask the same of a backend. Either may be NULL. */
+bool tls_context_is_same(const struct tls_context *a, const struct tls_context *b);
 
-/* The session ticket keys of every context of this process; keys[0] seals. */
+/* The session ticket keys of every server context of this process; keys[0] seals. */
 void tls_set_ticket_keys(const struct channel_tickets *tickets);
 
-/* fd stays the caller's. NULL: no memory. */
+/* The server's side. fd stays the caller's. NULL: no memory. */
 struct tls *tls_new(struct tls_context *context, int fd);
+/* The client's side, to a backend at to: server_name is what its certificate must be for, and the
+ * SNI unless it is an IP address. */
+struct tls *tls_connect_new(struct tls_context *context, int fd, const struct addr *to,
+			    const char *server_name);
 void tls_free(struct tls *tls);
 
 /* 1: done; -EAGAIN; -EPROTO (tls_error says why). */
@@ -48,7 +62,7 @@ struct tls_peer {
 	const char *sni;	 /* lower case; "": none */
 	const char *subject;	 /* of its verified certificate, RFC 2253; "": none */
 	const char *fingerprint; /* SHA-256 of it, lower-case hex; "": none */
-	const char *const *sans; /* its DNS, URI, email and IP names, plain */
+	const char *const *sans; /* its DNS (lower case), URI, email and IP names, plain */
 	size_t n_sans;
 };
 /* Worked out at the first call. NULL: no memory, or before the handshake was done. */

@@ -57,8 +57,13 @@ static void step_connect(struct transport *transport)
 		transport->events->on_failed(transport, err);
 		return;
 	}
-	transport->state = TRANSPORT_OPEN;
 	transport->want_write = false;
+	if (transport->tls) {
+		transport->state = TRANSPORT_HANDSHAKE;
+		step_handshake(transport);
+		return;
+	}
+	transport->state = TRANSPORT_OPEN;
 	update_events(transport);
 	transport->events->on_open(transport);
 }
@@ -126,6 +131,7 @@ int transport_accept(struct transport *transport, struct loop *loop, int fd,
 }
 
 int transport_connect(struct transport *transport, struct loop *loop, const struct addr *to,
+		      struct tls_context *tls_context, const char *server_name,
 		      const struct transport_events *events)
 {
 	int fd, err;
@@ -141,9 +147,19 @@ int transport_connect(struct transport *transport, struct loop *loop, const stru
 		close(fd);
 		return err;
 	}
+	if (tls_context) {
+		transport->tls = tls_connect_new(tls_context, fd, to, server_name);
+		if (!transport->tls) {
+			close(fd);
+			return -ENOMEM;
+		}
+	}
 	err = transport_init(transport, loop, fd, EPOLLOUT);
-	if (err)
+	if (err) {
+		tls_free(transport->tls);
+		transport->tls = NULL;
 		close(fd);
+	}
 	return err;
 }
 

@@ -51,8 +51,10 @@ struct transport {
  * on_open follows in the next turn. 0, or -errno (fd stays the caller's). */
 int transport_accept(struct transport *transport, struct loop *loop, int fd,
 		     struct tls_context *tls_context, const struct transport_events *events);
-/* Starts a cleartext connect; on_open or on_failed follows. 0, or -errno. */
+/* Starts a connect; on_open or on_failed follows. tls_context: with the client's handshake, for
+ * server_name (tls_connect_new); NULL: cleartext. 0, or -errno. */
 int transport_connect(struct transport *transport, struct loop *loop, const struct addr *to,
+		      struct tls_context *tls_context, const char *server_name,
 		      const struct transport_events *events);
 /* Bytes read, 0 at the peer's end, -EAGAIN, or -errno. */
 ssize_t transport_read(struct transport *transport, void *buf, size_t size);

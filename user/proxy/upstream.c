@@ -220,8 +220,8 @@ struct upstream *upstream_open(struct pool_endpoint *endpoint, int *err)
 	upstream->opening = true;
 	upstream->idle_timer.on_timer = on_idle;
 	list_init(&upstream->streams);
-	upstream->h2 = h2_connect(&worker->loop, &endpoint->address, &endpoint->options, &events,
-				  upstream, err);
+	upstream->h2 = h2_connect(&worker->loop, &endpoint->address, NULL, NULL, &endpoint->options,
+				  &events, upstream, err);
 	worker_count(&worker->stats->upstream_connects);
 	if (!upstream->h2) {
 		worker_count(&worker->stats->upstream_connect_failures);

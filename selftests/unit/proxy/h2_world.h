@@ -353,7 +353,7 @@ static inline void world_connect(struct h2_world *world)
 {
 	int err;
 
-	world->client.h2 = h2_connect(&world->loop, &world->address, &world->options,
+	world->client.h2 = h2_connect(&world->loop, &world->address, NULL, NULL, &world->options,
 				      &world_events, &world->client, &err);
 	assert_non_null(world->client.h2);
 }

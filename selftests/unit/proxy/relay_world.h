@@ -190,8 +190,8 @@ static inline void relay_connect(void)
 	struct addr peer = { .len = sizeof(peer.v6) };
 	int err;
 
-	relay.client->h2 = h2_connect(&relay.worker.loop, &relay.address, &options, &world_events,
-				      relay.client, &err);
+	relay.client->h2 = h2_connect(&relay.worker.loop, &relay.address, NULL, NULL, &options,
+				      &world_events, relay.client, &err);
 	assert_non_null(relay.client->h2);
 	downstream_accept(&relay.worker, &relay.worker.router->listeners[0],
 			  accept4(relay.listen_fd, &peer.sa, &peer.len,

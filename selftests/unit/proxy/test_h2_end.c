@@ -182,8 +182,8 @@ static void a_refused_connect_is_told(void **state)
 	nobody.v4.sin_port = 0;
 	assert_int_equal(bind(fd, &nobody.sa, nobody.len), 0); /* bound, and does not listen */
 	assert_int_equal(getsockname(fd, &nobody.sa, &nobody.len), 0);
-	world.client.h2 = h2_connect(&world.loop, &nobody, &world.options, &world_events,
-				     &world.client, &err);
+	world.client.h2 = h2_connect(&world.loop, &nobody, NULL, NULL, &world.options,
+				     &world_events, &world.client, &err);
 	if (world.client.h2) {
 		assert_true(WORLD_UNTIL(&world, world.client.n_down));
 		assert_int_equal(world.client.why, H2_DOWN_CONNECT);
@@ -205,8 +205,8 @@ static void a_connect_that_hangs_times_out(void **state)
 		fds[n] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 		connect(fds[n], &world.address.sa, world.address.len);
 	}
-	world.client.h2 = h2_connect(&world.loop, &world.address, &world.options, &world_events,
-				     &world.client, &err);
+	world.client.h2 = h2_connect(&world.loop, &world.address, NULL, NULL, &world.options,
+				     &world_events, &world.client, &err);
 	assert_non_null(world.client.h2);
 	assert_true(WORLD_UNTIL(&world, world.client.n_down));
 	assert_int_equal(world.client.why, H2_DOWN_CONNECT);

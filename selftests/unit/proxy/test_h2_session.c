@@ -273,7 +273,7 @@ static void without_memory_connections_end_and_nothing_leaks(void **state)
 		world.server.reply = world.server.reply_at_end = world.server.may_fail = true;
 		h2_pool_trim();
 		fault_start(n);
-		world.client.h2 = h2_connect(&world.loop, &world.address, &world.options,
+		world.client.h2 = h2_connect(&world.loop, &world.address, NULL, NULL, &world.options,
 					     &world_events, &world.client, &err);
 		if (!world.client.h2) {
 			assert_int_equal(err, ENOMEM);

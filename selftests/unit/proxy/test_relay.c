@@ -411,7 +411,7 @@ static void without_memory_a_call_fails_and_nothing_is_left(void **state)
 		buf_pool_trim();
 		h2_pool_trim();
 		fault_start(n);
-		relay.client->h2 = h2_connect(&relay.worker.loop, &relay.address, &options,
+		relay.client->h2 = h2_connect(&relay.worker.loop, &relay.address, NULL, NULL, &options,
 					      &world_events, relay.client, &err);
 		if (relay.client->h2) {
 			fd = accept4(relay.listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);

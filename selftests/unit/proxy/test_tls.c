@@ -71,8 +71,11 @@ static int teardown_all(void **state)
 
 static struct tls_context *context_of(const struct config_certificate *certificates, size_t n)
 {
+	const struct config_listener config = {
+		.certificates = (struct config_certificate *)certificates, .n_certificates = n,
+	};
 	char why[256] = "";
-	struct tls_context *context = tls_context_new(certificates, n, why, sizeof(why));
+	struct tls_context *context = tls_server_context_new(&config, why, sizeof(why));
 
 	if (!context)
 		fail_msg("%s", why);
@@ -166,9 +169,10 @@ static void each_kind_of_certificate_serves_and_both_at_once(void **state)
 
 static void refused(struct config_certificate certificate)
 {
+	const struct config_listener config = { .certificates = &certificate, .n_certificates = 1 };
 	char why[256] = "";
 
-	assert_null(tls_context_new(&certificate, 1, why, sizeof(why)));
+	assert_null(tls_server_context_new(&config, why, sizeof(why)));
 	assert_true(strlen(why) > 4);
 }
 
