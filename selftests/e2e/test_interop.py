@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from harness import golang
+from harness import languages
 from harness.lab import HERE, FAST_CHECK
 from harness.proc import wait_for
 from peers import calls
@@ -15,15 +15,16 @@ pytestmark = pytest.mark.l7
 CASES = ["empty_unary", "large_unary", "client_streaming", "server_streaming", "ping_pong",
          "empty_stream", "timeout_on_sleeping_server", "cancel_after_begin",
          "cancel_after_first_response", "status_code_and_message", "special_status_message",
-         "custom_metadata", "unimplemented_method", "unimplemented_service"]
+         "custom_metadata", "unimplemented_method", "unimplemented_service", "rpc_soak",
+         "channel_soak"]
 
 
 @pytest.fixture(scope="session")
 def go(lab):
     """The folder of the Go programs."""
     try:
-        return golang.programs(lab.build)
-    except golang.Unavailable as why:
+        return languages.language("go", lab.build).folder
+    except languages.Unavailable as why:
         pytest.skip(str(why))
 
 
@@ -34,7 +35,7 @@ def go_backends(lab, go):
     for host in lab.world.backends[1:3]:
         addresses.append(f"{host.address}:{lab.world.port(50060)}")
         servers.append(subprocess.Popen(
-            [*host.enter(), go / "server", "--address", addresses[-1]], stdin=subprocess.PIPE))
+            [*host.enter(), go / "server", addresses[-1]], stdin=subprocess.PIPE))
     yield addresses
     for server in servers:
         server.stdin.close()
@@ -100,7 +101,7 @@ def test_grpcurl_calls_a_python_server(lab, go, sluice):
 def test_grpc_go_client_and_server(lab, go, sluice, case):
     """grpc-go's own interoperability cases; the client exits non-zero where one fails."""
     lab.world.client.run(
-        go / "client", "--use_tls", "--use_test_ca", f"--ca_file={lab.certificate.chain}",
+        go / "interop-client", "--use_tls", "--use_test_ca", f"--ca_file={lab.certificate.chain}",
         f"--server_host={lab.world.lb.address}", f"--server_port={lab.world.port(443)}",
         "--server_host_override=sluice.test", f"--test_case={case}", timeout=40)
 

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT
 
-// A backend for the interoperability tests: grpc-go's own test service, with health and server
+// server ADDRESS: grpc-go as a backend: its own interoperability service, Echo, health and server
 // reflection, on cleartext HTTP/2. Ends with its standard input, so that none outlives a test run.
 package main
 
 import (
-	"flag"
 	"io"
 	"log"
 	"net"
@@ -20,15 +19,17 @@ import (
 )
 
 func main() {
-	address := flag.String("address", "127.0.0.1:50051", "where to listen")
-	flag.Parse()
-	listener, err := net.Listen("tcp", *address)
+	if len(os.Args) != 2 {
+		log.Fatal("server ADDRESS")
+	}
+	listener, err := net.Listen("tcp", os.Args[1])
 	if err != nil {
 		log.Fatal(err)
 	}
-	server := grpc.NewServer()
+	server := grpc.NewServer(grpc.MaxRecvMsgSize(1<<30), grpc.MaxSendMsgSize(1<<30))
 	grpc_testing.RegisterTestServiceServer(server, interop.NewTestServer())
 	grpc_health_v1.RegisterHealthServer(server, health.NewServer())
+	server.RegisterService(&echoService, nil)
 	reflection.Register(server)
 	go func() {
 		io.Copy(io.Discard, os.Stdin)

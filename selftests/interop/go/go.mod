@@ -1,9 +1,13 @@
-// The second gRPC stack of the tests: grpc-go. See README.md; selftests/e2e/test_interop.py builds it.
+// grpc-go and h2spec for the tests. See ../README.md; harness/languages.py builds it.
 module sluice/interop
 
 go 1.19
 
-require google.golang.org/grpc v1.61.0
+require (
+	github.com/summerwind/h2spec v2.2.1+incompatible
+	google.golang.org/grpc v1.61.0
+	google.golang.org/protobuf v1.31.0
+)
 
 require (
 	cloud.google.com/go/compute v1.23.3 // indirect
@@ -14,7 +18,13 @@ require (
 	github.com/cncf/xds/go v0.0.0-20231109132714-523115ebc101 // indirect
 	github.com/envoyproxy/go-control-plane v0.11.1 // indirect
 	github.com/envoyproxy/protoc-gen-validate v1.0.2 // indirect
+	github.com/fatih/color v1.15.0 // indirect
 	github.com/golang/protobuf v1.5.3 // indirect
+	github.com/inconshreveable/mousetrap v1.1.0 // indirect
+	github.com/mattn/go-colorable v0.1.13 // indirect
+	github.com/mattn/go-isatty v0.0.20 // indirect
+	github.com/spf13/cobra v1.8.0 // indirect
+	github.com/spf13/pflag v1.0.5 // indirect
 	golang.org/x/net v0.18.0 // indirect
 	golang.org/x/oauth2 v0.14.0 // indirect
 	golang.org/x/sync v0.5.0 // indirect
@@ -24,5 +34,4 @@ require (
 	google.golang.org/genproto v0.0.0-20231106174013-bbf56f31fb17 // indirect
 	google.golang.org/genproto/googleapis/api v0.0.0-20231106174013-bbf56f31fb17 // indirect
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20231106174013-bbf56f31fb17 // indirect
-	google.golang.org/protobuf v1.31.0 // indirect
 )
