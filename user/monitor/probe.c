@@ -243,6 +243,7 @@ static void on_down(struct h2 *h2, enum h2_down why, int err, const char *text)
 			probe_finish(probe, SLUICE_REASON_CONNECT, (uint32_t)err);
 		return;
 	case H2_DOWN_PROTOCOL:
+	case H2_DOWN_PINGS:
 		probe_finish(probe, SLUICE_REASON_PROTOCOL, HEALTH_NOT_HTTP2);
 		return;
 	case H2_DOWN_CLOSED:

@@ -18,6 +18,9 @@
 
 #define CONNECTION_WINDOW_BYTES (16u * 1024 * 1024)
 
+/* Between the end of its calls and that of the connection, where the client takes nothing. */
+#define CUT_NS (1 * NS_PER_S)
+
 /* A connection that is quiet for this long gives back what memory it can. */
 #define TRIM_NS (1 * NS_PER_S)
 
@@ -33,25 +36,78 @@ static void end_stalled(struct downstream *downstream, uint64_t now_ns)
 		stream_down_check_stall(stream, now_ns - timeout);
 }
 
-/* The timer runs on while streams come and go, and looks when it fires: a call costs no timer. */
-static void on_idle(struct loop_timer *timer)
+/* Without calls for too long it drains; for a while, it gives memory back. How long until the next
+ * look, ns. */
+static uint64_t check_idle(struct downstream *downstream, uint64_t now_ns)
 {
-	struct downstream *downstream = container_of(timer, struct downstream, idle_timer);
-	struct loop *loop = &downstream->worker->loop;
 	uint64_t timeout = downstream->idle_timeout_ms * NS_PER_MS;
-	uint64_t idle = loop_now(loop) - downstream->idle_since_ns;
+	uint64_t soon = timeout < TRIM_NS ? timeout : TRIM_NS;
+	uint64_t idle = now_ns - downstream->idle_since_ns;
 
 	if (h2_streams(downstream->h2)) {
-		end_stalled(downstream, loop_now(loop));
-		loop_timer_set(loop, timer, timeout < TRIM_NS ? timeout : TRIM_NS);
-	} else if (idle >= timeout) {
-		downstream_drain(downstream);
-	} else if (idle < TRIM_NS) {
-		loop_timer_set(loop, timer, (timeout < TRIM_NS ? timeout : TRIM_NS) - idle);
-	} else {
-		h2_trim(downstream->h2);
-		loop_timer_set(loop, timer, timeout - idle);
+		end_stalled(downstream, now_ns);
+		return soon;
 	}
+	if (idle >= timeout) {
+		h2_drain(downstream->h2);
+		return soon;
+	}
+	if (idle < soon)
+		return soon - idle;
+	h2_trim(downstream->h2);
+	return timeout - idle;
+}
+
+static uint64_t sooner(uint64_t now_ns, uint64_t delay_ns, uint64_t at_ns)
+{
+	if (!at_ns || at_ns >= now_ns + delay_ns)
+		return delay_ns;
+	return at_ns > now_ns ? at_ns - now_ns : 0;
+}
+
+static void look_again(struct downstream *downstream, uint64_t delay_ns)
+{
+	struct loop *loop = &downstream->worker->loop;
+
+	delay_ns = sooner(loop_now(loop), delay_ns, downstream->drain_at_ns);
+	delay_ns = sooner(loop_now(loop), delay_ns, downstream->cut_at_ns);
+	loop_timer_set(loop, &downstream->timer, delay_ns);
+}
+
+/* Enough of age or calls: the client opens a new connection, maybe to another instance. */
+static void drain_aged(struct downstream *downstream)
+{
+	struct worker *worker = downstream->worker;
+
+	downstream->calls_left = 0;
+	if (downstream->max_age_grace_ms)
+		downstream->cut_at_ns = loop_now(&worker->loop) +
+					downstream->max_age_grace_ms * NS_PER_MS;
+	worker_count(&worker->stats->connections_aged);
+	h2_drain(downstream->h2);
+}
+
+/* The timer runs on while streams come and go, and looks when it fires: a call costs no timer. */
+static void on_look(struct loop_timer *timer)
+{
+	struct downstream *downstream = container_of(timer, struct downstream, timer);
+	uint64_t now = loop_now(&downstream->worker->loop);
+
+	if (downstream->cut_at_ns && now >= downstream->cut_at_ns) {
+		if (downstream->cut) {
+			downstream_close(downstream);
+			return;
+		}
+		downstream_cut(downstream, "the connection is over its age");
+	}
+	if (downstream->drain_at_ns && now >= downstream->drain_at_ns) {
+		downstream->drain_at_ns = 0;
+		if (downstream->drain_for_age && h2_is_up(downstream->h2))
+			drain_aged(downstream);
+		else
+			h2_drain(downstream->h2);
+	}
+	look_again(downstream, check_idle(downstream, now));
 }
 
 /* ---- h2 events ---- */
@@ -70,9 +126,20 @@ static void on_up(struct h2 *h2)
 {
 	struct downstream *downstream = h2_user(h2);
 
-	downstream->idle_since_ns = loop_now(&downstream->worker->loop);
-	loop_timer_set(&downstream->worker->loop, &downstream->idle_timer, TRIM_NS);
-	if (downstream->worker->draining)
+	struct worker *worker = downstream->worker;
+
+	downstream->up = true;
+	downstream->idle_since_ns = loop_now(&worker->loop);
+	if (downstream->max_age_ms) {
+		/* ± 10 %: clients that came together need not go together. */
+		uint64_t age = downstream->max_age_ms * NS_PER_MS;
+
+		downstream->drain_at_ns = downstream->idle_since_ns + age - age / 10 +
+					  worker_random(worker) % (age / 5 + 1);
+		downstream->drain_for_age = true;
+	}
+	look_again(downstream, TRIM_NS);
+	if (worker->draining || downstream->drain_when_up)
 		h2_drain(h2);
 }
 
@@ -83,6 +150,10 @@ static void on_request(struct downstream *downstream, int32_t id, const struct h
 		router_listener(downstream_router(downstream), downstream->listener_id);
 	struct stream *stream = stream_new(downstream, id);
 
+	if (downstream->calls_left && !--downstream->calls_left && h2_is_up(downstream->h2)) {
+		drain_aged(downstream);
+		look_again(downstream, TRIM_NS);
+	}
 	if (!stream) {
 		h2_reset(downstream->h2, id, H2_REFUSED_STREAM);
 		return;
@@ -159,7 +230,7 @@ static void end(struct downstream *downstream)
 	while (!list_empty(&downstream->streams))
 		stream_down_closed(list_first(&downstream->streams, struct stream, down_link),
 				   false);
-	loop_timer_cancel(&worker->loop, &downstream->idle_timer);
+	loop_timer_cancel(&worker->loop, &downstream->timer);
 	list_del(&downstream->link);
 	router_unref(downstream->last_router);
 	state_store32(&worker->stats->connections, worker->stats->connections - 1);
@@ -176,9 +247,13 @@ static void on_down(struct h2 *h2, enum h2_down why, int err, const char *text)
 		worker_count(&worker->stats->alpn_refused);
 	else if (why == H2_DOWN_TLS)
 		worker_count(&worker->stats->handshakes_failed);
-	if (why == H2_DOWN_PROTOCOL)
+	if (why == H2_DOWN_KEEPALIVE)
+		worker_count(&worker->stats->clients_lost);
+	if (why == H2_DOWN_PINGS)
+		worker_count(&worker->stats->too_many_pings);
+	if (why == H2_DOWN_PROTOCOL || why == H2_DOWN_PINGS)
 		worker_count(&worker->stats->protocol_errors);
-	if ((why == H2_DOWN_PROTOCOL || why == H2_DOWN_TLS) &&
+	if ((why == H2_DOWN_PROTOCOL || why == H2_DOWN_PINGS || why == H2_DOWN_TLS) &&
 	    log_limit_allow(&worker->log_limit, loop_now(&worker->loop), 10))
 		log_info(why == H2_DOWN_TLS ? "TLS handshake failed" : "connection ended by GOAWAY",
 			 F_STR("client", downstream->peer_ip), F_STR("reason", text),
@@ -214,7 +289,10 @@ void downstream_accept(struct worker *worker, const struct router_listener *list
 	downstream->listener_id = config->id;
 	downstream->idle_timeout_ms = config->idle_timeout_ms;
 	downstream->stall_timeout_ms = config->stall_timeout_ms;
-	downstream->idle_timer.on_timer = on_idle;
+	downstream->max_age_ms = config->max_age_ms;
+	downstream->max_age_grace_ms = config->max_age_grace_ms;
+	downstream->calls_left = config->max_calls;
+	downstream->timer.on_timer = on_look;
 	list_init(&downstream->streams);
 	downstream->peer = *peer;
 	addr_format_ip(peer, downstream->peer_ip, sizeof(downstream->peer_ip));
@@ -225,6 +303,10 @@ void downstream_accept(struct worker *worker, const struct router_listener *list
 		.max_header_bytes = config->max_header_bytes,
 		.open_timeout_ms = config->handshake_timeout_ms,
 		.header_timeout_ms = config->header_timeout_ms,
+		.keepalive_interval_ms = config->keepalive_interval_ms,
+		.keepalive_timeout_ms = config->keepalive_timeout_ms,
+		.min_ping_interval_ms = config->min_ping_interval_ms,
+		.ping_without_streams = config->ping_without_calls,
 	};
 	downstream->h2 = h2_accept(&worker->loop, fd, listener->tls, &downstream->options, &events,
 				   downstream, &err);
@@ -238,16 +320,41 @@ void downstream_accept(struct worker *worker, const struct router_listener *list
 	state_store32(&worker->stats->connections, worker->stats->connections + 1);
 }
 
-void downstream_drain(struct downstream *downstream)
+void downstream_drain(struct downstream *downstream, uint64_t delay_ns)
 {
-	h2_drain(downstream->h2);
+	uint64_t at = loop_now(&downstream->worker->loop) + delay_ns;
+
+	if (!downstream->up) {
+		downstream->drain_when_up = true;
+	} else if (!delay_ns) {
+		h2_drain(downstream->h2);
+	} else if (!downstream->drain_at_ns || at < downstream->drain_at_ns) {
+		downstream->drain_at_ns = at;
+		downstream->drain_for_age = false;
+		look_again(downstream, delay_ns);
+	}
 }
 
-void downstream_drain_removed(struct downstream *downstream, struct router *old)
+void downstream_keep_router(struct downstream *downstream, struct router *old)
 {
 	if (!downstream->last_router && router_listener(old, downstream->listener_id))
 		downstream->last_router = router_ref(old);
-	downstream_drain(downstream);
+}
+
+void downstream_cut(struct downstream *downstream, const char *why)
+{
+	struct stream *stream, *next;
+
+	if (!downstream->up) {
+		downstream_close(downstream);
+		return;
+	}
+	list_for_each_safe(stream, next, &downstream->streams, down_link)
+		reply_status(stream, GRPC_UNAVAILABLE, "%s", why);
+	/* Time for these answers to leave. */
+	downstream->cut = true;
+	downstream->cut_at_ns = loop_now(&downstream->worker->loop) + CUT_NS;
+	look_again(downstream, CUT_NS);
 }
 
 struct router *downstream_router(const struct downstream *downstream)

@@ -25,8 +25,17 @@ struct downstream {
 	uint32_t stall_timeout_ms;
 	struct list link;    /* in worker.downstreams */
 	struct list streams; /* struct stream, by down_link */
-	struct loop_timer idle_timer;
+	/* Looks after the connection from time to time: idle, stalled readers, age, its drain. */
+	struct loop_timer timer;
 	uint64_t idle_since_ns; /* when the last stream ended */
+	uint64_t drain_at_ns;	/* by age, or its turn among many that drain; 0: none is due */
+	uint64_t cut_at_ns;	/* drained for its age: what is left of its calls ends then; 0: never */
+	uint32_t max_age_ms, max_age_grace_ms;
+	uint32_t calls_left; /* until it has had max_calls; 0: any number, or it drains already */
+	bool up;
+	bool drain_when_up;
+	bool drain_for_age; /* drain_at_ns is that of its age */
+	bool cut;	    /* calls were ended; it closes next */
 	struct h2_options options;
 	struct addr peer;
 	char peer_ip[ADDR_TEXT_MAX];
@@ -35,11 +44,13 @@ struct downstream {
 /* Takes over the accepted socket, also on failure. */
 void downstream_accept(struct worker *worker, const struct router_listener *listener, int fd,
 		       const struct addr *peer);
-/* Finishes its calls, then closes. */
-void downstream_drain(struct downstream *downstream);
-/* As downstream_drain, when its listener is in the worker's router no more: calls that are on their
- * way before the client knows still go where old, which had it, sends them. */
-void downstream_drain_removed(struct downstream *downstream, struct router *old);
+/* Finishes its calls, then closes: begins delay_ns from now, or when the handshake is done. */
+void downstream_drain(struct downstream *downstream, uint64_t delay_ns);
+/* Before a drain for the reason that its listener is in the worker's router no more: calls that
+ * begin before the client knows still go where old, which had it, sends them. */
+void downstream_keep_router(struct downstream *downstream, struct router *old);
+/* Ends its calls with UNAVAILABLE, and closes soon after. */
+void downstream_cut(struct downstream *downstream, const char *why);
 /* What a call that begins now goes by. */
 struct router *downstream_router(const struct downstream *downstream);
 /* Closes now; its calls are cancelled. */

@@ -113,6 +113,11 @@ static bool is_ending(const struct h2 *h2)
 }
 
 /* What the session wants after a read or a write. */
+static enum h2_down why_protocol(const struct h2 *h2)
+{
+	return h2->too_many_pings ? H2_DOWN_PINGS : H2_DOWN_PROTOCOL;
+}
+
 static void settle(struct h2 *h2)
 {
 	if (h2->phase >= PHASE_LINGER)
@@ -131,7 +136,7 @@ static void settle(struct h2 *h2)
 	if (!h2_session_ended(h2))
 		return;
 	if (h2->goaway_code)
-		report_down(h2, H2_DOWN_PROTOCOL, (int)h2->goaway_code, h2_session_reason(h2));
+		report_down(h2, why_protocol(h2), (int)h2->goaway_code, h2_session_reason(h2));
 	else
 		report_down(h2, H2_DOWN_CLOSED, 0, "closed");
 	linger(h2);
@@ -224,7 +229,7 @@ static void flush(struct h2 *h2)
 		fail(h2, H2_DOWN_CLOSED, -err, strerror(-err));
 		return;
 	}
-	if (h2->reading_stopped && !transport_blocked(&h2->transport)) {
+	if (h2->reading_stopped && !h2->read_closed && !transport_blocked(&h2->transport)) {
 		h2->reading_stopped = false;
 		transport_want_read(&h2->transport, true);
 	}
@@ -238,6 +243,24 @@ static void on_flush(struct loop_task *task)
 
 /* ---- input ---- */
 
+/* The client sends no more: FIN, or TLS's close_notify. What it asked for in full it may still be
+ * waiting for, so that is answered, and then the connection ends. One that is gone altogether
+ * answers the PING with a reset. False where there is nothing to answer. */
+static bool peer_ended(struct h2 *h2)
+{
+	if (!h2->server || h2->phase != PHASE_UP || h2->silent || h2->goaway_code || !h2->n_streams)
+		return false;
+	h2->read_closed = true;
+	h2_session_peer_ended(h2);
+	if (h2->phase == PHASE_DEAD || !h2->n_streams)
+		return false;
+	transport_want_read(&h2->transport, false);
+	loop_timer_cancel(h2->loop, &h2->header_timer);
+	h2_session_ping(h2, "slukeepa");
+	h2_drain_last(h2);
+	return true;
+}
+
 /* With TLS 1.3 a backend's refusal of our certificate comes after the handshake. */
 static enum h2_down read_failure(const struct h2 *h2, ssize_t n)
 {
@@ -249,6 +272,12 @@ static void receive(struct h2 *h2)
 {
 	bool dry = false;
 
+	/* Only the connection's end is left to be told. */
+	if (h2->read_closed && h2->phase < PHASE_LINGER) {
+		fail(h2, H2_DOWN_CLOSED, ECONNRESET, strerror(ECONNRESET));
+		return;
+	}
+
 	for (int i = 0; i < READS_A_TURN; i++) {
 		ssize_t n = transport_read(&h2->transport, in, sizeof(in));
 
@@ -258,7 +287,7 @@ static void receive(struct h2 *h2)
 		if (n <= 0) {
 			if (h2->phase == PHASE_LINGER)
 				bury(h2);
-			else
+			else if (n || !peer_ended(h2))
 				fail(h2, read_failure(h2, n), (int)-n,
 				     n == -EPROTO ? transport_error(&h2->transport) :
 				     n ? strerror((int)-n) : "closed by the peer");
@@ -299,7 +328,7 @@ static void on_writable(struct transport *transport)
 {
 	struct h2 *h2 = container_of(transport, struct h2, transport);
 
-	if (transport_pending(transport)) {
+	if (transport_pending(transport) && !h2->read_closed) {
 		receive(h2);
 		if (h2->phase == PHASE_DEAD)
 			return;
@@ -354,7 +383,7 @@ static void on_timer(struct loop_timer *timer)
 		else
 			fail(h2, H2_DOWN_SETTINGS, ETIMEDOUT, "no SETTINGS in time");
 	} else if (is_ending(h2)) {
-		fail(h2, h2->goaway_code ? H2_DOWN_PROTOCOL : H2_DOWN_CLOSED, (int)h2->goaway_code,
+		fail(h2, h2->goaway_code ? why_protocol(h2) : H2_DOWN_CLOSED, (int)h2->goaway_code,
 		     h2->goaway_code ? h2_session_reason(h2) : "drained");
 	} else if (h2->drain == DRAIN_NOTICE) {
 		h2_drain_last(h2);
@@ -380,7 +409,9 @@ static void on_keepalive(struct loop_timer *timer)
 	uint64_t interval = h2->options->keepalive_interval_ms * NS_PER_MS, now = loop_now(h2->loop);
 	uint64_t quiet = now - h2->last_receive_ns;
 
-	if (h2->ping_sent_ns && h2->last_receive_ns < h2->ping_sent_ns) {
+	/* A client that sends no more cannot answer either: there the reset tells, or TCP's own
+	 * time-out for what is not acknowledged. */
+	if (h2->ping_sent_ns && h2->last_receive_ns < h2->ping_sent_ns && !h2->read_closed) {
 		fail(h2, H2_DOWN_KEEPALIVE, ETIMEDOUT, "no answer to PING");
 		return;
 	}
@@ -481,8 +512,7 @@ void h2_mark_up(struct h2 *h2)
 void h2_stream_opened(struct h2 *h2)
 {
 	h2->n_streams++;
-	if (!h2->server && h2->options->keepalive_interval_ms &&
-	    !loop_timer_is_set(&h2->keepalive_timer))
+	if (h2->options->keepalive_interval_ms && !loop_timer_is_set(&h2->keepalive_timer))
 		arm_keepalive(h2, h2->options->keepalive_interval_ms * NS_PER_MS);
 }
 

@@ -11,6 +11,9 @@
  * Callbacks run from the loop, never from within an h2_ call. In any callback h2_close may be
  * called; memory is freed only at the end of the turn.
  *
+ * A client that ends its sending side while calls are under way still gets the answers to the
+ * requests that it has finished; the others are closed as if it had cancelled them.
+ *
  * A server's stream whose response ended while the client was still sending is reset with NO_ERROR
  * right after END_STREAM (RFC 9113 8.1).
  */
@@ -80,6 +83,7 @@ enum h2_down {
 	H2_DOWN_PROTOCOL,     /* the peer broke the protocol; GOAWAY was sent (err: enum h2_error) */
 	H2_DOWN_KEEPALIVE,    /* no answer to a PING in time */
 	H2_DOWN_SETTINGS,     /* no SETTINGS from the peer in time */
+	H2_DOWN_PINGS,	      /* the client sent PINGs more often than it may; GOAWAY was sent */
 };
 
 struct h2_events {
@@ -124,8 +128,14 @@ struct h2_options {
 	uint32_t max_header_bytes; /* a header list; over it the stream or connection ends */
 	uint32_t open_timeout_ms;  /* accept or connect until on_up */
 	uint32_t header_timeout_ms; /* a header block from first to last byte; 0: none */
-	uint32_t keepalive_interval_ms; /* client: PING where streams are open and nothing came; 0: off */
+	uint32_t keepalive_interval_ms; /* PING where streams are open and nothing came; 0: off */
 	uint32_t keepalive_timeout_ms;
+	/* Server, the client's own PINGs, by gRPC's rules: two may come sooner after the one before
+	 * than min_ping_interval_ms (0: as soon as it likes), or than two hours while no stream is
+	 * open and ping_without_streams is false; the third ends the connection. What the server
+	 * sends in HEADERS and DATA begins the count anew. */
+	uint32_t min_ping_interval_ms;
+	bool ping_without_streams;
 };
 
 /* options and events must outlive the connection. user: h2_user's answer. NULL on failure, with

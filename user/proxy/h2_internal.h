@@ -26,6 +26,8 @@ struct h2 {
 	bool silent; /* the owner has let go: no more callbacks */
 	bool goaway_received;
 	bool reading_stopped; /* until the peer takes what we have for it */
+	bool read_closed;     /* server: the client sends no more, and is still answered */
+	bool too_many_pings;  /* why we sent the GOAWAY */
 	struct loop_task flush_task, reap_task;
 	struct loop_timer timer; /* opening, draining, closing: never two at once */
 	struct loop_timer header_timer, keepalive_timer;
@@ -62,6 +64,8 @@ int h2_session_send(struct h2 *h2, size_t max);
 size_t h2_session_backlog(const struct h2 *h2);
 /* Gives back memory that an idle session does not need. */
 void h2_session_trim(struct h2 *h2);
+/* Server: the client sends no more. Closes the streams whose request is not complete. */
+void h2_session_peer_ended(struct h2 *h2);
 /* Neither side has anything to say any more. */
 bool h2_session_ended(const struct h2 *h2);
 const char *h2_session_reason(const struct h2 *h2);

@@ -235,6 +235,28 @@ bool h2_session_control_allowed(struct h2 *h2)
 	return false;
 }
 
+/* Counts the client's PINGs that come too early; false where this one ended the connection. */
+static bool ping_allowed(struct h2 *h2)
+{
+	struct h2_session *session = h2->session;
+	uint64_t now = loop_now(h2->loop), last = session->pinged_ns;
+	uint64_t interval = h2->n_streams || h2->options->ping_without_streams ?
+				    h2->options->min_ping_interval_ms * NS_PER_MS :
+				    GUARD_PING_IDLE_INTERVAL_NS;
+
+	session->pinged_ns = now;
+	if (!last)
+		session->ping_strikes = 0;
+	if (!h2->server || h2->silent || !last || now - last >= interval)
+		return true;
+	if (session->ping_strikes++ < GUARD_PING_STRIKES)
+		return true;
+	h2->too_many_pings = true;
+	/* The words that gRPC's clients look for, to send them less often from then on. */
+	h2_session_error(h2, H2_ENHANCE_YOUR_CALM, "too_many_pings");
+	return false;
+}
+
 static void on_ping(struct h2 *h2, const uint8_t *bytes, size_t size)
 {
 	struct h2_session *session = h2->session;
@@ -246,7 +268,7 @@ static void on_ping(struct h2 *h2, const uint8_t *bytes, size_t size)
 	} else if (session->flags & H2_FLAG_ACK) {
 		if (h2->drain == DRAIN_NOTICE && !memcmp(bytes, "sludrain", 8))
 			h2_drain_last(h2);
-	} else if (h2_session_control_allowed(h2)) {
+	} else if (h2_session_control_allowed(h2) && ping_allowed(h2)) {
 		session->acks++;
 		h2_send_frame(h2, H2_PING, H2_FLAG_ACK, 0, bytes, 8);
 	}

@@ -132,6 +132,7 @@ int h2_send_headers(struct h2 *h2, int32_t id, const struct h2_header *headers, 
 
 	if (n > H2_HEADERS_MAX)
 		return -E2BIG;
+	session->pinged_ns = 0;
 	bound = h2_hpack_bound(headers, n);
 	at = reserve_frame(h2, bound);
 	if (!at)
@@ -227,6 +228,7 @@ static void pull(struct h2 *h2, struct h2_stream *stream)
 		stream->send_window -= (int32_t)n;
 		session->send_window -= (int64_t)n;
 		session->control_frames.tat_ns = 0;
+		session->pinged_ns = 0;
 	}
 	if (n || (end && !session->trailers_submitted)) {
 		bool last = end && !session->trailers_submitted;

@@ -92,16 +92,22 @@ void h2_pool_trim(void)
 
 /* ---- errors and ends ---- */
 
-static void send_goaway(struct h2 *h2, int32_t last_id, uint32_t code)
+#define GOAWAY_TEXT_MAX 64u
+
+/* text: debug data, NULL: none. */
+static void send_goaway(struct h2 *h2, int32_t last_id, uint32_t code, const char *text)
 {
-	uint8_t payload[8];
+	uint8_t payload[8 + GOAWAY_TEXT_MAX];
+	size_t len = text ? strnlen(text, GOAWAY_TEXT_MAX) : 0;
 
 	/* A last id never rises again. */
 	if (last_id > h2->session->goaway_id)
 		last_id = h2->session->goaway_id;
 	h2_put_u32(payload, (uint32_t)last_id);
 	h2_put_u32(payload + 4, code);
-	h2_send_frame(h2, H2_GOAWAY, 0, 0, payload, sizeof(payload));
+	if (len)
+		memcpy(payload + 8, text, len);
+	h2_send_frame(h2, H2_GOAWAY, 0, 0, payload, 8 + len);
 }
 
 void h2_session_error(struct h2 *h2, uint32_t code, const char *reason)
@@ -113,16 +119,29 @@ void h2_session_error(struct h2 *h2, uint32_t code, const char *reason)
 	session->ended = true;
 	h2->goaway_code = code;
 	h2->reason = reason;
-	send_goaway(h2, session->last_peer_id, code);
+	send_goaway(h2, session->last_peer_id, code, reason);
 	h2_want_flush(h2);
+}
+
+static void cancel_open(void *ctx, struct h2_stream *stream)
+{
+	struct h2 *h2 = ctx;
+
+	if (!stream->closing)
+		h2_send_u32(h2, H2_RST_STREAM, stream->id, H2_CANCEL);
 }
 
 void h2_session_terminate(struct h2 *h2, uint32_t code)
 {
 	if (h2->session->ended)
 		return;
+	/* A server may take the end of our sending for a wish to read its answers still. */
+	if (!h2->server)
+		h2_streams_each(h2->session, cancel_open, h2);
+	if (h2->session->ended)
+		return;
 	h2->session->ended = true;
-	send_goaway(h2, h2->session->last_peer_id, code);
+	send_goaway(h2, h2->session->last_peer_id, code, NULL);
 }
 
 size_t h2_session_backlog(const struct h2 *h2)
@@ -159,14 +178,14 @@ void h2_session_ping(struct h2 *h2, const char opaque[8])
 
 void h2_session_goaway_notice(struct h2 *h2)
 {
-	send_goaway(h2, H2_STREAM_ID_MAX, H2_NO_ERROR);
+	send_goaway(h2, H2_STREAM_ID_MAX, H2_NO_ERROR, NULL);
 	h2_session_ping(h2, "sludrain");
 }
 
 void h2_session_goaway_last(struct h2 *h2)
 {
 	h2->session->goaway_id = h2->session->last_peer_id;
-	send_goaway(h2, h2->session->goaway_id, H2_NO_ERROR);
+	send_goaway(h2, h2->session->goaway_id, H2_NO_ERROR, NULL);
 }
 
 void h2_session_trim(struct h2 *h2)
@@ -192,6 +211,17 @@ void h2_session_stream_closed(struct h2 *h2, struct h2_stream *stream, uint32_t 
 	if (h2->events->on_capacity && !h2->silent)
 		h2->events->on_capacity(h2);
 	h2_want_flush(h2);
+}
+
+static void close_unfinished(void *ctx, struct h2_stream *stream)
+{
+	if (!stream->remote_end && !stream->closing)
+		h2_session_stream_closed(ctx, stream, H2_CANCEL, false, true);
+}
+
+void h2_session_peer_ended(struct h2 *h2)
+{
+	h2_streams_each(h2->session, close_unfinished, h2);
 }
 
 static void close_later(struct h2 *h2, struct h2_stream *stream, uint32_t code)

@@ -132,6 +132,8 @@ struct h2_session {
 	uint32_t acks;		 /* PING and SETTINGS acknowledgements in it */
 	bool trailers_submitted; /* in this pull */
 	struct h2_guard resets, control_frames, empty_data;
+	uint64_t pinged_ns; /* server: the client's last PING since HEADERS or DATA left; 0: none */
+	uint8_t ping_strikes;
 };
 
 /* ---- h2_streams.c ---- */

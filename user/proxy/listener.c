@@ -91,7 +91,9 @@ int listener_add(struct worker *worker, uint32_t id, int fd)
 	listener->id = id;
 	listener->io.on_event = on_event;
 	listener->pause_timer.on_timer = on_pause_over;
-	err = loop_io_add(&worker->loop, &listener->io, fd, 0);
+	/* One that the committed config has already (its drain was undone) accepts at once. */
+	err = loop_io_add(&worker->loop, &listener->io, fd,
+			  worker->router && router_listener(worker->router, id) ? EPOLLIN : 0);
 	if (err) {
 		close(fd);
 		free(listener);

@@ -71,22 +71,70 @@ static void on_heartbeat(struct loop_timer *timer)
 
 /* ---- draining ---- */
 
+/* Where the grace is over, for the answers to the calls that are cut. */
+#define CUT_NS (200 * NS_PER_MS)
+/* GOAWAYs to many connections are spread, so that their clients do not all come back at once: one
+ * in so long, but all within drain_jitter. */
+#define DRAIN_STEP_NS (1 * NS_PER_MS)
+
 static void on_grace_over(struct loop_timer *timer)
 {
 	struct worker *worker = container_of(timer, struct worker, grace_timer);
+	struct downstream *downstream, *next;
 
-	log_warn("drain grace is over: calls are cut",
-		 F_UINT("connections", worker->stats->connections),
-		 F_UINT("calls", worker->stats->active_rpcs));
+	if (!worker->cut) {
+		log_warn("drain grace is over: calls are cut",
+			 F_UINT("connections", worker->stats->connections),
+			 F_UINT("calls", worker->stats->active_rpcs));
+		worker->cut = true;
+		list_for_each_safe(downstream, next, &worker->downstreams, link)
+			downstream_cut(downstream, "shutting down, and the time to finish is over");
+		loop_timer_set(&worker->loop, timer, CUT_NS);
+		return;
+	}
 	while (!list_empty(&worker->downstreams))
 		downstream_close(list_first(&worker->downstreams, struct downstream, link));
 	loop_stop(&worker->loop);
 }
 
+/* All connections, those of one listener, or those whose listener the router has no more. */
+enum drain_which { DRAIN_ALL, DRAIN_LISTENER, DRAIN_REMOVED };
+
+static bool is_drained(const struct worker *worker, const struct downstream *downstream,
+		       enum drain_which which, uint32_t listener_id)
+{
+	if (which == DRAIN_LISTENER)
+		return downstream->listener_id == listener_id;
+	return which == DRAIN_ALL || !router_listener(worker->router, downstream->listener_id);
+}
+
+static void drain_connections(struct worker *worker, enum drain_which which, uint32_t listener_id)
+{
+	uint64_t spread = worker->router ? worker->router->config->drain_jitter_ms * NS_PER_MS : 0;
+	struct downstream *downstream, *next;
+	uint64_t n = 0, i = 0, step;
+
+	list_for_each_safe(downstream, next, &worker->downstreams, link)
+		n += is_drained(worker, downstream, which, listener_id);
+	step = n && spread / n < DRAIN_STEP_NS ? spread / n : DRAIN_STEP_NS;
+	list_for_each_safe(downstream, next, &worker->downstreams, link)
+		if (is_drained(worker, downstream, which, listener_id))
+			downstream_drain(downstream, step * i++);
+}
+
+static void drain_listener(struct worker *worker, uint32_t id)
+{
+	struct listener *listener, *next;
+
+	list_for_each_safe(listener, next, &worker->listeners, link)
+		if (listener->id == id)
+			listener_close(listener);
+	drain_connections(worker, DRAIN_LISTENER, id);
+}
+
 static void drain(struct worker *worker, uint32_t grace_ms)
 {
 	struct listener *listener, *next_listener;
-	struct downstream *downstream, *next;
 
 	if (worker->draining)
 		return;
@@ -95,10 +143,7 @@ static void drain(struct worker *worker, uint32_t grace_ms)
 		listener_close(listener);
 	worker->draining = true;
 	state_store32(&worker->stats->state, SLUICE_WORKER_DRAINING);
-	/* A connection still in its handshake is drained when it is up. */
-	list_for_each_safe(downstream, next, &worker->downstreams, link)
-		if (h2_is_up(downstream->h2))
-			downstream_drain(downstream);
+	drain_connections(worker, DRAIN_ALL, 0);
 	loop_timer_set(&worker->loop, &worker->grace_timer, grace_ms * NS_PER_MS);
 	worker_check_idle(worker);
 }
@@ -152,7 +197,8 @@ static void commit(struct worker *worker)
 		listener_sync(worker);
 		list_for_each_safe(downstream, next, &worker->downstreams, link)
 			if (!router_listener(worker->router, downstream->listener_id))
-				downstream_drain_removed(downstream, old);
+				downstream_keep_router(downstream, old);
+		drain_connections(worker, DRAIN_REMOVED, 0);
 		state_store32(&worker->stats->state, SLUICE_WORKER_LIVE);
 	}
 	router_unref(old);
@@ -194,6 +240,7 @@ static size_t payload_size(uint32_t type)
 	case CHANNEL_ABORT:
 		return sizeof(struct channel_config);
 	case CHANNEL_LISTEN:
+	case CHANNEL_DRAIN_LISTENER:
 		return sizeof(struct channel_listen);
 	case CHANNEL_DRAIN:
 		return sizeof(struct channel_drain);
@@ -237,6 +284,9 @@ static int obey(struct worker *worker, struct channel_message *message)
 				   message->fds[0]);
 		message->n_fds = 0;
 		return err;
+	case CHANNEL_DRAIN_LISTENER:
+		drain_listener(worker, ((const struct channel_listen *)payload)->listener);
+		return 0;
 	default:
 		drain(worker, ((const struct channel_drain *)payload)->grace_ms);
 		return 0;

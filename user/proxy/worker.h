@@ -35,6 +35,7 @@ struct worker {
 	struct log_limit log_limit; /* of the data path */
 	char role[16];		     /* for the log */
 	bool draining;
+	bool cut; /* the drain's grace was over: calls were ended */
 
 	struct loop_io channel_io;
 	struct loop_timer heartbeat_timer, grace_timer;

@@ -31,6 +31,7 @@ enum channel_type {
 	CHANNEL_COMMIT,	   /* struct channel_config (length 0): make that revision current */
 	CHANNEL_ABORT,	   /* struct channel_config: forget that revision */
 	CHANNEL_DRAIN,	   /* struct channel_drain: finish running calls, then exit 0 */
+	CHANNEL_DRAIN_LISTENER, /* struct channel_listen: close it, finish its calls; LISTEN opens it again */
 	/* child → supervisor */
 	CHANNEL_READY,	   /* struct channel_config: that revision can be committed */
 	CHANNEL_REFUSED,   /* struct channel_refused */

@@ -298,6 +298,7 @@ static inline void world_init(struct h2_world *world)
 		.max_header_bytes = 64 * 1024,
 		.open_timeout_ms = 3000,
 		.header_timeout_ms = 3000,
+		.ping_without_streams = true,
 	};
 	world->raw = -1;
 	assert_int_equal(addr_parse(&world->address, "127.0.0.1:0"), 0);
