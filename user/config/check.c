@@ -12,13 +12,6 @@
 #include "config/nearest.h"
 #include "config/scalar.h"
 
-/* One of many things that must differ. */
-struct check_entry {
-	const char *text;
-	uint16_t port;
-	const struct node *node; /* where it is said */
-};
-
 static int check_compare_place(const struct node *a, const struct node *b)
 {
 	if (a->place.line != b->place.line)
@@ -64,28 +57,39 @@ static void check_unique(struct reporter *reporter, struct check_entry *entries,
 	}
 }
 
-/* Names of a sequence's items must differ. */
-static void check_unique_names(struct reporter *reporter, const struct node *sequence,
-			       const char *what)
+/* The names of a sequence's items, n of them; NULL: none, or no memory (reported). */
+static struct check_entry *check_names(struct reporter *reporter, const struct node *sequence,
+				       size_t *n)
 {
 	struct check_entry *entries;
 	const struct node *item;
-	size_t n = 0;
+	uint32_t index = 0;
 
+	*n = 0;
 	if (!sequence || sequence->kind != NODE_SEQUENCE || !sequence->n_children)
-		return;
+		return NULL;
 	entries = calloc(sequence->n_children, sizeof(*entries));
 	if (!entries) {
 		report_no_memory(reporter);
-		return;
+		return NULL;
 	}
 	node_for_each(item, sequence) {
 		const struct node *name = node_get(item, "name");
 		const char *text;
 
 		if (name && scalar_text(name, &text) == SCALAR_OK)
-			entries[n++] = (struct check_entry){ .text = text, .node = name };
+			entries[(*n)++] = (struct check_entry){ .text = text, .index = index,
+								.node = name };
+		index++;
 	}
+	return entries;
+}
+
+void check_unique_names(struct reporter *reporter, const struct node *sequence, const char *what)
+{
+	size_t n;
+	struct check_entry *entries = check_names(reporter, sequence, &n);
+
 	check_unique(reporter, entries, n, what);
 	free(entries);
 }
@@ -108,8 +112,9 @@ static void check_unique_backends(struct reporter *reporter, const struct config
 	}
 	node_for_each(item, sequence) {
 		if (backend->host)
-			entries[n++] = (struct check_entry){ backend->host, backend->port,
-							     node_get(item, "address") };
+			entries[n++] = (struct check_entry){ .text = backend->host,
+							     .port = backend->port,
+							     .node = node_get(item, "address") };
 		backend++;
 	}
 	check_unique(reporter, entries, n, "backend");
@@ -117,19 +122,15 @@ static void check_unique_backends(struct reporter *reporter, const struct config
 }
 
 /* The name among the groups that is nearest, or NULL. */
-static const char *check_nearest_group(const struct node *groups, const char *name)
+static const char *check_nearest_group(const struct check *check, const char *name)
 {
-	const char *nearest = NULL, *known;
-	const struct node *item;
+	const char *nearest = NULL;
 	unsigned least = 0;
 
-	node_for_each(item, groups) {
-		const struct node *node = node_get(item, "name");
-		unsigned distance;
+	for (size_t i = 0; i < check->n_group_names; i++) {
+		const char *known = check->group_names[i].text;
+		unsigned distance = nearest_distance(name, known);
 
-		if (!node || scalar_text(node, &known) != SCALAR_OK)
-			continue;
-		distance = nearest_distance(name, known);
 		if (nearest_is_slip(name, known, distance) && (!nearest || distance < least)) {
 			nearest = known;
 			least = distance;
@@ -139,35 +140,34 @@ static const char *check_nearest_group(const struct node *groups, const char *na
 }
 
 /* Looks in the tree: a group with errors of its own is defined all the same. */
-static void check_group_reference(struct reporter *reporter, struct config_listener *listener,
-				  const struct node *reference, const struct node *groups)
+uint32_t check_group(const struct check *check, const struct node *reference)
 {
 	char quoted[REPORT_QUOTE_MAX], quoted_near[REPORT_QUOTE_MAX];
-	const char *wanted, *known, *nearest;
-	const struct node *item;
-	uint32_t index = 0;
+	const char *wanted, *nearest;
+	size_t low = 0, high = check->n_group_names;
 
-	if (!groups || groups->kind != NODE_SEQUENCE || !groups->n_children ||
-	    scalar_text(reference, &wanted) != SCALAR_OK)
-		return;
-	node_for_each(item, groups) {
-		const struct node *name = node_get(item, "name");
+	if (!check->n_group_names || !reference || scalar_text(reference, &wanted) != SCALAR_OK)
+		return CONFIG_NO_GROUP;
+	while (low < high) { /* the first of those with the name, or behind where it would be */
+		size_t middle = (low + high) / 2;
 
-		if (name && scalar_text(name, &known) == SCALAR_OK && !strcmp(known, wanted)) {
-			listener->group = index;
-			return;
-		}
-		index++;
+		if (strcmp(check->group_names[middle].text, wanted) < 0)
+			low = middle + 1;
+		else
+			high = middle;
 	}
+	if (low < check->n_group_names && strcmp(check->group_names[low].text, wanted) == 0)
+		return check->group_names[low].index;
 	report_quote(quoted, wanted);
-	nearest = reporter->errors < REPORT_MAX ? check_nearest_group(groups, wanted) : NULL;
+	nearest = check->reporter->errors < REPORT_MAX ? check_nearest_group(check, wanted) : NULL;
 	if (nearest)
-		report_error(reporter, reference->place,
+		report_error(check->reporter, reference->place,
 			     "group %s is not defined under groups, did you mean %s?", quoted,
 			     report_quote(quoted_near, nearest));
 	else
-		report_error(reporter, reference->place,
+		report_error(check->reporter, reference->place,
 			     "group %s is not defined, want a name given under groups", quoted);
+	return CONFIG_NO_GROUP;
 }
 
 /* Whether two listeners ask for the same address: equal, or both any address, since a socket on
@@ -214,24 +214,27 @@ static void check_listener_address(struct reporter *reporter, const struct confi
 	}
 }
 
-static void check_listeners(struct reporter *reporter, struct config *config,
-			    const struct node *node, const struct node *groups)
+static void check_listeners(const struct check *check, const struct node *node)
 {
+	struct config *config = check->config;
 	const struct node *item;
-	size_t i = 0;
+	size_t i = 0, routes = 0;
 
 	if (!config->n_listeners)
 		return;
 	node_for_each(item, node) {
 		const struct node *address = node_get(item, "address");
-		const struct node *group = node_get(item, "group");
 
 		if (address)
-			check_listener_address(reporter, config, i, address);
-		if (group)
-			check_group_reference(reporter, &config->listeners[i], group, groups);
-		i++;
+			check_listener_address(check->reporter, config, i, address);
+		check_routes(check, &config->listeners[i], item);
+		routes += config->listeners[i++].n_routes;
 	}
+	if (routes > SLUICE_MAX_ROUTES)
+		report_error(check->reporter, node->place,
+			     "%zu routes in all listeners together (a listener's group counts as "
+			     "one), want at most %d",
+			     routes, SLUICE_MAX_ROUTES);
 }
 
 static void check_groups(struct reporter *reporter, const struct config *config,
@@ -276,10 +279,13 @@ void check_config(struct reporter *reporter, struct config *config, const struct
 {
 	const struct node *listeners = node_get(root, "listeners");
 	const struct node *groups = node_get(root, "groups");
+	struct check check = { .reporter = reporter, .config = config, .groups = groups };
 
 	check_unique_names(reporter, listeners, "listener");
-	check_unique_names(reporter, groups, "group");
-	check_listeners(reporter, config, listeners, groups);
+	check.group_names = check_names(reporter, groups, &check.n_group_names);
+	check_unique(reporter, check.group_names, check.n_group_names, "group");
+	check_listeners(&check, listeners);
+	free(check.group_names);
 	check_groups(reporter, config, groups);
 	check_limits(reporter, config, node_get(root, "limits"));
 	check_unique_names(reporter, node_get(node_get(root, "kernel"), "interfaces"),

@@ -9,10 +9,37 @@
 #include "config/report.h"
 #include "config/tree.h"
 
-/* config as read from root, maybe with holes where errors were reported. Also fills in each
- * listener's group. */
+/* config as read from root, maybe with holes where errors were reported. Also fills in where routes
+ * go, gives each listener the route to its own group, and says in listener.group whether there is
+ * one group for all. */
 void check_config(struct reporter *reporter, struct config *config, const struct node *root);
-/* check_config's part for the kernel mapping. */
+
+/* Its parts. */
+
+/* One of many things that must differ, or are looked for. */
+struct check_entry {
+	const char *text;
+	uint16_t port;
+	uint32_t index;		 /* in its sequence */
+	const struct node *node; /* where it is said */
+};
+struct check {
+	struct reporter *reporter;
+	struct config *config;
+	const struct node *groups;	  /* the sequence; NULL: none */
+	struct check_entry *group_names; /* sorted */
+	size_t n_group_names;
+};
+
+/* Reports the names of a sequence's items that were there before. */
+void check_unique_names(struct reporter *reporter, const struct node *sequence, const char *what);
+/* The index of the group that reference names; or reports, and CONFIG_NO_GROUP. */
+uint32_t check_group(const struct check *check, const struct node *reference);
+
+/* The kernel mapping. */
 void check_kernel(struct reporter *reporter, const struct config *config, const struct node *root);
+/* A listener's routes, node being the listener's. */
+void check_routes(const struct check *check, struct config_listener *listener,
+		  const struct node *node);
 
 #endif

@@ -31,17 +31,71 @@ static void config_done_kernel(struct config_kernel *kernel)
 	free(kernel->allow);
 }
 
+static void config_done_certificate(struct config_certificate *certificate)
+{
+	free(certificate->chain_path);
+	free(certificate->key_path);
+	free(certificate->chain_pem);
+	config_free_secret(certificate->key_pem, certificate->key_len);
+}
+
+static void config_done_texts(struct config_texts *texts)
+{
+	for (size_t i = 0; i < texts->n; i++)
+		free(texts->items[i]);
+	free(texts->items);
+}
+
+static void config_done_match(struct config_match *match)
+{
+	config_done_texts(&match->hosts);
+	for (size_t i = 0; i < match->n_paths; i++)
+		free(match->paths[i].text);
+	free(match->paths);
+	for (size_t i = 0; i < match->n_metadata; i++) {
+		free(match->metadata[i].key);
+		config_done_texts(&match->metadata[i].values);
+	}
+	free(match->metadata);
+	free(match->sources);
+	config_done_texts(&match->snis);
+	config_done_texts(&match->sans);
+}
+
+static void config_done_edits(struct config_edits *edits)
+{
+	for (size_t i = 0; i < edits->n; i++) {
+		free(edits->items[i].key);
+		free(edits->items[i].value);
+	}
+	free(edits->items);
+}
+
+static void config_done_route(struct config_route *route)
+{
+	free(route->name);
+	config_done_match(&route->match);
+	free(route->splits);
+	free(route->sticky.metadata);
+	free(route->message);
+	config_done_edits(&route->request);
+	config_done_edits(&route->response);
+	free(route->rewrite_authority);
+	free(route->rewrite_prefix);
+	free(route->rewrite_to);
+	free(route->calls_key.metadata);
+}
+
 static void config_done_listener(struct config_listener *listener)
 {
-	for (size_t i = 0; i < listener->n_certificates; i++) {
-		struct config_certificate *certificate = &listener->certificates[i];
-
-		free(certificate->chain_path);
-		free(certificate->key_path);
-		free(certificate->chain_pem);
-		config_free_secret(certificate->key_pem, certificate->key_len);
-	}
+	for (size_t i = 0; i < listener->n_certificates; i++)
+		config_done_certificate(&listener->certificates[i]);
 	free(listener->certificates);
+	for (size_t i = 0; i < listener->n_routes; i++)
+		config_done_route(&listener->routes[i]);
+	free(listener->routes);
+	free(listener->client_ca_path);
+	free(listener->client_ca_pem);
 	free(listener->name);
 }
 
@@ -51,8 +105,16 @@ static void config_done_group(struct config_group *group)
 		free(group->backends[i].host);
 	free(group->backends);
 	free(group->endpoints);
+	free(group->health_check.authority);
 	free(group->health_check.path);
 	free(group->health_check.service);
+	free(group->hash_key.metadata);
+	free(group->tls.ca_path);
+	free(group->tls.ca_pem);
+	free(group->tls.server_name);
+	if (group->tls.certificate)
+		config_done_certificate(group->tls.certificate);
+	free(group->tls.certificate);
 	free(group->name);
 }
 

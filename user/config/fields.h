@@ -11,5 +11,7 @@
 
 /* Fills a zeroed struct config. */
 extern const struct schema_map fields_config;
+/* Its part for one struct config_route. */
+extern const struct schema_map fields_route;
 
 #endif

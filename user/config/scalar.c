@@ -200,3 +200,41 @@ enum scalar_fault scalar_rate(const struct node *node, uint64_t *count, uint64_t
 	*unit_ns = factor;
 	return SCALAR_OK;
 }
+
+enum scalar_fault scalar_decimal(const struct node *node, unsigned decimals, const char *unit,
+				 uint64_t *value)
+{
+	enum scalar_fault fault;
+	const char *text;
+	uint64_t number;
+	bool negative;
+
+	if (node->kind != NODE_SCALAR || (node->quoted && !*unit))
+		return SCALAR_TYPE;
+	text = node->text;
+	negative = *text == '-';
+	text += negative;
+	fault = scalar_digits(&text, &number);
+	if (fault == SCALAR_TYPE)
+		return SCALAR_TYPE;
+	if (*text == '.' && (!decimals || text[1] < '0' || text[1] > '9'))
+		return SCALAR_TYPE;
+	text += *text == '.';
+	for (; decimals; decimals--) {
+		bool digit = *text >= '0' && *text <= '9';
+
+		if (__builtin_mul_overflow(number, 10, &number) ||
+		    __builtin_add_overflow(number, digit ? (uint64_t)(*text - '0') : 0, &number))
+			fault = SCALAR_RANGE;
+		text += digit;
+	}
+	if (*text >= '0' && *text <= '9')
+		return SCALAR_TYPE; /* finer than it is kept */
+	if (strcmp(text, unit) && !*unit)
+		return SCALAR_TYPE;
+	if (strcmp(text, unit))
+		return *text ? SCALAR_UNIT_UNKNOWN : SCALAR_UNIT_MISSING;
+	if (fault == SCALAR_OK && !negative)
+		*value = number;
+	return negative ? SCALAR_RANGE : fault;
+}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * scalar.h - what one YAML scalar says: text, number, duration, size, rate. libyaml gives only
+ * scalar.h - what one YAML scalar says: text, number, duration, size, rate, share. libyaml gives only
  * characters; quoted or plain decides here whether 5 is a number or text. Pure.
  */
 #ifndef SLUICE_CONFIG_SCALAR_H
@@ -27,6 +27,9 @@ enum scalar_fault scalar_duration(const struct node *node, uint64_t *ms);
 enum scalar_fault scalar_size(const struct node *node, uint64_t *bytes);
 /* 100/s 10/m → count, and the unit's length */
 enum scalar_fault scalar_rate(const struct node *node, uint64_t *count, uint64_t *unit_ns);
+/* 1.9 0.25% → value × 10^decimals; at most so many decimals, and unit at the end ("": none). */
+enum scalar_fault scalar_decimal(const struct node *node, unsigned decimals, const char *unit,
+				 uint64_t *value);
 
 /* A plain scalar that says nothing: empty, ~ or null. */
 bool scalar_is_null(const struct node *node);

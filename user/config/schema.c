@@ -11,10 +11,9 @@
 
 #include "config/nearest.h"
 #include "config/scalar.h"
+#include "config/schema_number.h"
 
-#define SCHEMA_WANT_MAX 192
-
-static void schema_store(void *object, const struct schema_field *field, uint64_t value)
+void schema_store(void *object, const struct schema_field *field, uint64_t value)
 {
 	char *at = (char *)object + field->offset;
 
@@ -49,13 +48,16 @@ static void schema_store_text(struct reporter *reporter, void *object,
 	*at = copy;
 }
 
-static void schema_defaults(struct reporter *reporter, const struct schema_map *map, void *object)
+void schema_preset(struct reporter *reporter, const struct schema_map *map, void *object)
 {
 	for (const struct schema_field *field = map->fields; field->key; field++) {
 		switch (field->type) {
 		case SCHEMA_UINT:
 		case SCHEMA_DURATION:
 		case SCHEMA_SIZE:
+		case SCHEMA_PERCENT:
+		case SCHEMA_SHARE:
+		case SCHEMA_FACTOR:
 		case SCHEMA_BOOL:
 		case SCHEMA_CHOICE:
 		case SCHEMA_CUSTOM:
@@ -66,7 +68,7 @@ static void schema_defaults(struct reporter *reporter, const struct schema_map *
 				schema_store_text(reporter, object, field, field->preset_text);
 			break;
 		case SCHEMA_MAP:
-			schema_defaults(reporter, field->map, (char *)object + field->offset);
+			schema_preset(reporter, field->map, (char *)object + field->offset);
 			break;
 		case SCHEMA_RATE:
 		case SCHEMA_LIST:
@@ -90,148 +92,6 @@ void schema_wrong_type(struct reporter *reporter, const char *key, const struct 
 	else
 		report_error(reporter, node->place, "%s is %s, want %s", key, node_describe(node),
 			     want);
-}
-
-static void schema_format_uint(char *out, size_t size, uint64_t value)
-{
-	snprintf(out, size, "%" PRIu64, value);
-}
-
-static void schema_format_duration(char *out, size_t size, uint64_t ms)
-{
-	if (ms && ms % 3600000 == 0)
-		snprintf(out, size, "%" PRIu64 "h", ms / 3600000);
-	else if (ms && ms % 60000 == 0)
-		snprintf(out, size, "%" PRIu64 "m", ms / 60000);
-	else if (ms % 1000 == 0)
-		snprintf(out, size, "%" PRIu64 "s", ms / 1000);
-	else
-		snprintf(out, size, "%" PRIu64 "ms", ms);
-}
-
-static void schema_format_size(char *out, size_t size, uint64_t bytes)
-{
-	static const char *const units[] = { "B", "KiB", "MiB", "GiB" };
-	unsigned unit = 0;
-
-	while (unit < 3 && bytes && bytes % 1024 == 0) {
-		bytes /= 1024;
-		unit++;
-	}
-	snprintf(out, size, "%" PRIu64 "%s", bytes, units[unit]);
-}
-
-static void schema_format_rate(char *out, size_t size, uint64_t count)
-{
-	snprintf(out, size, "%" PRIu64 "/s", count);
-}
-
-/* The types that are a number in some unit. */
-struct schema_number {
-	const char *what, *units, *example;
-	void (*format)(char *out, size_t size, uint64_t value);
-};
-
-static const struct schema_number schema_numbers[] = {
-	[SCHEMA_UINT] = { "a whole number", NULL, NULL, schema_format_uint },
-	[SCHEMA_DURATION] = { "a duration", "ms, s, m or h", "2s", schema_format_duration },
-	[SCHEMA_SIZE] = { "a size", "B, KiB, MiB or GiB", "64KiB", schema_format_size },
-	[SCHEMA_RATE] = { "a rate", "/s or /m", "100/s", schema_format_rate },
-};
-
-static void schema_report_range(struct reporter *reporter, const struct schema_field *field,
-				const struct node *node)
-{
-	const struct schema_number *number = &schema_numbers[field->type];
-	char quoted[REPORT_QUOTE_MAX], least[32], most[32];
-
-	number->format(least, sizeof(least), field->min);
-	number->format(most, sizeof(most), field->max);
-	report_error(reporter, node->place, "%s %s is out of range, want %s%s to %s", field->key,
-		     report_quote(quoted, node->text),
-		     field->flags & SCHEMA_OR_ZERO ? "0s (off) or " : "", least, most);
-}
-
-static void schema_report_number(struct reporter *reporter, const struct schema_field *field,
-				 const struct node *node, enum scalar_fault fault)
-{
-	const struct schema_number *number = &schema_numbers[field->type];
-	char quoted[REPORT_QUOTE_MAX], want[SCHEMA_WANT_MAX], least[32], most[32];
-
-	switch (fault) {
-	case SCALAR_TYPE:
-		number->format(least, sizeof(least), field->min);
-		number->format(most, sizeof(most), field->max);
-		if (number->example)
-			snprintf(want, sizeof(want), "%s such as %s", number->what,
-				 number->example);
-		else
-			snprintf(want, sizeof(want), "%s %s to %s%s", number->what, least, most,
-				 field->example ? field->example : "");
-		schema_wrong_type(reporter, field->key, node, want);
-		break;
-	case SCALAR_UNIT_MISSING:
-		report_error(reporter, node->place, "%s %s has no unit, want %s: %s such as %s",
-			     field->key, report_quote(quoted, node->text), number->units,
-			     number->what, number->example);
-		break;
-	case SCALAR_UNIT_UNKNOWN:
-		report_error(reporter, node->place,
-			     "%s %s has an unknown unit, want %s: %s such as %s", field->key,
-			     report_quote(quoted, node->text), number->units, number->what,
-			     number->example);
-		break;
-	case SCALAR_RANGE:
-		schema_report_range(reporter, field, node);
-		break;
-	case SCALAR_OK:
-		break;
-	}
-}
-
-static bool schema_in_range(const struct schema_field *field, uint64_t value)
-{
-	if (value == 0 && field->flags & SCHEMA_OR_ZERO)
-		return true;
-	return value >= field->min && value <= field->max;
-}
-
-static void schema_read_number(struct reporter *reporter, const struct schema_field *field,
-			       const struct node *node, void *object)
-{
-	enum scalar_fault fault;
-	uint64_t value = 0;
-
-	if (field->type == SCHEMA_UINT)
-		fault = scalar_uint(node, &value);
-	else if (field->type == SCHEMA_DURATION)
-		fault = scalar_duration(node, &value);
-	else
-		fault = scalar_size(node, &value);
-	if (fault == SCALAR_OK && !schema_in_range(field, value))
-		fault = SCALAR_RANGE;
-	if (fault == SCALAR_OK)
-		schema_store(object, field, value);
-	else
-		schema_report_number(reporter, field, node, fault);
-}
-
-static void schema_read_rate(struct reporter *reporter, const struct schema_field *field,
-			     const struct node *node, void *object)
-{
-	struct config_rate *rate = (struct config_rate *)((char *)object + field->offset);
-	uint64_t count = 0, unit_ns = 0;
-	enum scalar_fault fault = scalar_rate(node, &count, &unit_ns);
-
-	if (fault == SCALAR_OK && !schema_in_range(field, count))
-		fault = SCALAR_RANGE;
-	if (fault != SCALAR_OK) {
-		schema_report_number(reporter, field, node, fault);
-		return;
-	}
-	rate->interval_ns = unit_ns / count;
-	if (!rate->burst) /* a key "burst" may have been read before */
-		rate->burst = (uint32_t)count;
 }
 
 static void schema_read_bool(struct reporter *reporter, const struct schema_field *field,
@@ -342,6 +202,9 @@ static void schema_read_field(struct reporter *reporter, const struct schema_fie
 	case SCHEMA_UINT:
 	case SCHEMA_DURATION:
 	case SCHEMA_SIZE:
+	case SCHEMA_PERCENT:
+	case SCHEMA_SHARE:
+	case SCHEMA_FACTOR:
 		schema_read_number(reporter, field, node, object);
 		break;
 	case SCHEMA_RATE:
@@ -435,7 +298,7 @@ static void schema_walk(struct reporter *reporter, const struct schema_map *map,
 void schema_read(struct reporter *reporter, const struct schema_map *map, const struct node *node,
 		 void *object)
 {
-	schema_defaults(reporter, map, object);
+	schema_preset(reporter, map, object);
 	if (node->kind != NODE_BROKEN)
 		schema_walk(reporter, map, node, object);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * schema.h - tables that say what a mapping may hold, and the walk that fills structs by them.
- * The tables are in fields.c. The walk reports unknown keys, wrong types, ranges, units and what is
+ * The tables are in fields*.c. The walk reports unknown keys, wrong types, ranges, units and what is
  * missing, and goes on; what cannot be read keeps its default.
  */
 #ifndef SLUICE_CONFIG_SCHEMA_H
@@ -15,12 +15,15 @@ enum schema_type {
 	SCHEMA_DURATION, /* uint32_t ms, min..max */
 	SCHEMA_SIZE,	 /* bytes, min..max */
 	SCHEMA_RATE,	 /* struct config_rate, min..max is of the count */
+	SCHEMA_PERCENT,	 /* 20% -> 20 */
+	SCHEMA_SHARE,	 /* 0.25% -> 25, in 1/10000 */
+	SCHEMA_FACTOR,	 /* 1.9 -> 1900, in 1/1000 */
 	SCHEMA_BOOL,
 	SCHEMA_CHOICE,	 /* an enum, by choices */
 	SCHEMA_TEXT,	 /* char *, checked by check */
 	SCHEMA_MAP,	 /* a mapping whose fields stand in the same struct, at offset */
 	SCHEMA_LIST,	 /* a sequence of mappings: an array of structs and its length */
-	SCHEMA_CUSTOM,	 /* read does it */
+	SCHEMA_CUSTOM,	 /* read does it; map, where there is one, is for the reference's test */
 };
 
 #define SCHEMA_REQUIRED 1u
@@ -62,7 +65,9 @@ struct schema_map {
 	void (*finish)(struct reporter *reporter, const struct node *node, void *object);
 };
 
-/* Fills object (zeroed) with the defaults, then from node. */
+/* Fills object (zeroed) with the defaults. */
+void schema_preset(struct reporter *reporter, const struct schema_map *map, void *object);
+/* The same, then from node. */
 void schema_read(struct reporter *reporter, const struct schema_map *map, const struct node *node,
 		 void *object);
 /* For read functions: what stands there is of another type than it should be. */

@@ -17,16 +17,9 @@
 #define VALUES_NAME_MAX (SLUICE_NAME_MAX - 1)
 #define VALUES_HOST_MAX 253
 #define VALUES_LABEL_MAX 63
-#define VALUES_CODE_MAX 63
 
-static void *values_at(void *object, const struct schema_field *field)
-{
-	return (char *)object + field->offset;
-}
-
-/* NULL: reported. */
-static const char *values_text(struct reporter *reporter, const struct schema_field *field,
-			       const struct node *node)
+const char *values_text(struct reporter *reporter, const struct schema_field *field,
+			const struct node *node)
 {
 	char want[128];
 	const char *text;
@@ -36,6 +29,20 @@ static const char *values_text(struct reporter *reporter, const struct schema_fi
 	snprintf(want, sizeof(want), "text such as %s", field->example);
 	schema_wrong_type(reporter, field->key, node, want);
 	return NULL;
+}
+
+char *values_copy(struct reporter *reporter, const char *text, bool lower)
+{
+	char *copy = strdup(text);
+
+	if (!copy) {
+		report_no_memory(reporter);
+		return NULL;
+	}
+	for (char *p = copy; lower && *p; p++)
+		if (*p >= 'A' && *p <= 'Z')
+			*p = (char)(*p - 'A' + 'a');
+	return copy;
 }
 
 void values_read_workers(struct reporter *reporter, const struct schema_field *field,
@@ -86,7 +93,7 @@ void values_read_listen_address(struct reporter *reporter, const struct schema_f
 }
 
 /* RFC 1123: labels of letters, digits and inner hyphens; _ as well, since names with it exist. */
-static bool values_is_host_name(const char *name, size_t len)
+bool values_is_host_name(const char *name, size_t len)
 {
 	size_t label = 0;
 	bool letters = false;
@@ -192,62 +199,6 @@ void values_read_backend_address(struct reporter *reporter, const struct schema_
 		report_no_memory(reporter);
 }
 
-/* "5" or "4-7". False: neither. */
-static bool values_code_range(const char *text, uint64_t *from, uint64_t *to)
-{
-	unsigned first, last;
-	int used = 0;
-
-	if (!isdigit((unsigned char)*text) || strlen(text) > 5)
-		return false;
-	if (sscanf(text, "%2u%n", &first, &used) != 1)
-		return false;
-	last = first;
-	if (text[used]) {
-		int more = 0;
-
-		if (text[used] != '-' || !isdigit((unsigned char)text[used + 1]) ||
-		    sscanf(text + used + 1, "%2u%n", &last, &more) != 1 ||
-		    text[used + 1 + more])
-			return false;
-	}
-	*from = first;
-	*to = last;
-	return first <= last && last <= VALUES_CODE_MAX;
-}
-
-void values_read_codes(struct reporter *reporter, const struct schema_field *field,
-		       const struct node *node, void *object)
-{
-	static const char want[] = "grpc-status numbers 0 to 63 or ranges: [0, 12, 4-5]";
-	const struct node *item;
-	char quoted[REPORT_QUOTE_MAX];
-	uint64_t bits = 0, from = 0, to = 0;
-
-	if (node->kind != NODE_SEQUENCE) {
-		schema_wrong_type(reporter, field->key, node, want);
-		return;
-	}
-	if (!node->n_children) {
-		report_error(reporter, node->place, "codes is empty, want %s", want);
-		return;
-	}
-	node_for_each(item, node) {
-		if (item->kind != NODE_SCALAR || scalar_is_null(item)) {
-			schema_wrong_type(reporter, "code", item, want);
-			continue;
-		}
-		if (!values_code_range(item->text, &from, &to)) {
-			report_error(reporter, item->place, "bad code %s, want %s",
-				     report_quote(quoted, item->text), want);
-			continue;
-		}
-		for (; from <= to; from++)
-			bits |= 1ull << from;
-	}
-	*(uint64_t *)values_at(object, field) = bits;
-}
-
 static bool values_read_prefix(struct reporter *reporter, const struct node *node,
 			       struct prefix *prefix)
 {
@@ -287,27 +238,29 @@ void values_read_prefixes(struct reporter *reporter, const struct schema_field *
 			  const struct node *node, void *object)
 {
 	struct prefix **items = values_at(object, field);
-	size_t *count = (size_t *)((char *)object + field->count_offset);
+	size_t *count = values_count(object, field);
+	bool one = field->flags & SCHEMA_OR_ONE && node->kind == NODE_SCALAR;
+	size_t n = one ? 1 : node->n_children;
 	const struct node *item;
 
-	if (node->kind != NODE_SEQUENCE) {
+	if (!one && node->kind != NODE_SEQUENCE) {
 		schema_wrong_type(reporter, field->key, node,
 				  "a sequence of prefixes: [203.0.113.0/24]");
 		return;
 	}
-	if (node->n_children > field->max) {
+	if (n > field->max) {
 		report_error(reporter, node->place, "%s has %zu prefixes, want at most %zu",
-			     field->key, node->n_children, (size_t)field->max);
+			     field->key, n, (size_t)field->max);
 		return;
 	}
-	if (!node->n_children)
+	if (!n)
 		return;
-	*items = calloc(node->n_children, sizeof(**items));
+	*items = calloc(n, sizeof(**items));
 	if (!*items) {
 		report_no_memory(reporter);
 		return;
 	}
-	node_for_each(item, node)
+	for (item = one ? node : node->children; n--; item = item->next)
 		if (values_read_prefix(reporter, item, &(*items)[*count]))
 			(*count)++;
 }

@@ -3,208 +3,15 @@
  * wire.c - config_encode, config_decode, config_clone: a config as a flat byte string for the
  * channel. One description of the struct serves all directions (measure, write, read), so they
  * cannot drift apart. Both ends are the same binary on the same machine: host byte order.
- *
- * Reading trusts nothing: lengths are held against what is left, numbers that index or switch
- * against their ranges.
+ * The pieces are in wire_base.c, routes in wire_route.c, groups in wire_group.c.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/config.h"
+#include "config/wire_base.h"
 
-#define WIRE_MAGIC 0x31676663656c73ull /* changes with the form */
-#define WIRE_ABSENT UINT64_MAX /* the length of a text that is NULL */
-
-enum wire_mode { WIRE_MEASURE, WIRE_WRITE, WIRE_READ };
-
-struct wire {
-	enum wire_mode mode;
-	uint8_t *out;
-	const uint8_t *in;
-	size_t at, len; /* len: of in, or of out */
-	bool failed;	/* reading: malformed, or no memory */
-};
-
-static void wire_raw(struct wire *wire, void *bytes, size_t size)
-{
-	switch (wire->mode) {
-	case WIRE_MEASURE:
-		break;
-	case WIRE_WRITE:
-		memcpy(wire->out + wire->at, bytes, size);
-		break;
-	case WIRE_READ:
-		if (wire->failed || size > wire->len - wire->at) {
-			wire->failed = true;
-			return;
-		}
-		memcpy(bytes, wire->in + wire->at, size);
-		break;
-	}
-	wire->at += size;
-}
-
-static void wire_u64(struct wire *wire, uint64_t *value)
-{
-	wire_raw(wire, value, sizeof(*value));
-}
-
-static void wire_u32(struct wire *wire, uint32_t *value)
-{
-	wire_raw(wire, value, sizeof(*value));
-}
-
-static void wire_u16(struct wire *wire, uint16_t *value)
-{
-	wire_raw(wire, value, sizeof(*value));
-}
-
-static void wire_u8(struct wire *wire, uint8_t *value)
-{
-	wire_raw(wire, value, sizeof(*value));
-}
-
-static void wire_bool(struct wire *wire, bool *value)
-{
-	uint8_t byte = *value;
-
-	wire_u8(wire, &byte);
-	if (byte > 1)
-		wire->failed = true;
-	else
-		*value = byte;
-}
-
-/* What is below limit; an enum's value, an index. */
-static uint32_t wire_below(struct wire *wire, uint32_t value, uint32_t limit)
-{
-	wire_u32(wire, &value);
-	if (value < limit)
-		return value;
-	wire->failed = true;
-	return 0;
-}
-
-#define WIRE_ENUM(wire, value, limit)                                                              \
-	((value) = (__typeof__(value))wire_below(wire, (uint32_t)(value), limit))
-
-/* Malloced bytes; *bytes may be NULL with *len 0. */
-static void wire_bytes(struct wire *wire, uint8_t **bytes, size_t *len)
-{
-	uint64_t n = *len;
-
-	wire_u64(wire, &n);
-	if (wire->mode == WIRE_READ) {
-		if (wire->failed || n > wire->len - wire->at) {
-			wire->failed = true;
-			return;
-		}
-		if (!n)
-			return;
-		*bytes = malloc(n);
-		if (!*bytes) {
-			wire->failed = true;
-			return;
-		}
-		*len = n;
-	}
-	if (n)
-		wire_raw(wire, *bytes, n);
-}
-
-static void wire_text(struct wire *wire, char **text)
-{
-	uint64_t n = *text ? strlen(*text) : WIRE_ABSENT;
-
-	wire_u64(wire, &n);
-	if (wire->failed || n == WIRE_ABSENT)
-		return;
-	if (wire->mode == WIRE_READ) {
-		if (n > wire->len - wire->at || memchr(wire->in + wire->at, '\0', n)) {
-			wire->failed = true;
-			return;
-		}
-		*text = calloc(1, n + 1);
-		if (!*text) {
-			wire->failed = true;
-			return;
-		}
-	}
-	wire_raw(wire, *text, n);
-}
-
-/* A text that the rest of the program takes for granted. */
-static void wire_some_text(struct wire *wire, char **text)
-{
-	wire_text(wire, text);
-	if (!*text)
-		wire->failed = true;
-}
-
-static void wire_addr(struct wire *wire, struct addr *addr)
-{
-	uint32_t len = addr->len;
-
-	wire_u32(wire, &len);
-	if (wire->failed || (len != 0 && len != sizeof(addr->v4) && len != sizeof(addr->v6))) {
-		wire->failed = true;
-		return;
-	}
-	wire_raw(wire, &addr->sa, len);
-	if (wire->failed)
-		return;
-	if (len && addr->sa.sa_family != (len == sizeof(addr->v4) ? AF_INET : AF_INET6))
-		wire->failed = true;
-	addr->len = len;
-}
-
-/* The length of an array, and when reading its zeroed memory. Every item takes at least one byte,
- * so a length beyond what is left is malformed; max keeps memory in bounds. */
-static size_t wire_array(struct wire *wire, void *items_, size_t *count, size_t size, size_t max)
-{
-	void **items = items_;
-	uint64_t n = *count;
-
-	wire_u64(wire, &n);
-	if (wire->mode != WIRE_READ)
-		return n;
-	if (wire->failed || n > wire->len - wire->at || n > max) {
-		wire->failed = true;
-		return 0;
-	}
-	if (!n)
-		return 0;
-	*items = calloc(n, size);
-	if (!*items) {
-		wire->failed = true;
-		return 0;
-	}
-	*count = n;
-	return n;
-}
-
-static void wire_place(struct wire *wire, struct config_place *place)
-{
-	wire_u32(wire, &place->line);
-	wire_u32(wire, &place->column);
-}
-
-static void wire_rate(struct wire *wire, struct config_rate *rate)
-{
-	wire_u64(wire, &rate->interval_ns);
-	wire_u32(wire, &rate->burst);
-}
-
-static void wire_prefix(struct wire *wire, struct prefix *prefix)
-{
-	wire_raw(wire, prefix->bytes, sizeof(prefix->bytes));
-	wire_u8(wire, &prefix->family);
-	wire_u8(wire, &prefix->len);
-	if (!(prefix->family == AF_INET && prefix->len <= 32) &&
-	    !(prefix->family == AF_INET6 && prefix->len <= 128))
-		wire->failed = true;
-}
+#define WIRE_MAGIC 0x32676663656c73ull /* changes with the form */
 
 static void wire_kernel(struct wire *wire, struct config_kernel *kernel)
 {
@@ -214,7 +21,7 @@ static void wire_kernel(struct wire *wire, struct config_kernel *kernel)
 	wire_some_text(wire, &kernel->pin_path);
 	wire_bool(wire, &kernel->keep);
 	n = wire_array(wire, &kernel->interfaces, &kernel->n_interfaces,
-		       sizeof(*kernel->interfaces), SLUICE_MAX_LISTENERS);
+		       sizeof(*kernel->interfaces), BOUNDS_INTERFACES);
 	for (size_t i = 0; i < n && !wire->failed; i++) {
 		wire_some_text(wire, &kernel->interfaces[i].name);
 		WIRE_ENUM(wire, kernel->interfaces[i].xdp, XDP_MODE_GENERIC + 1);
@@ -243,84 +50,59 @@ static void wire_listener(struct wire *wire, struct config_listener *listener)
 	wire_some_text(wire, &listener->name);
 	wire_addr(wire, &listener->address);
 	n = wire_array(wire, &listener->certificates, &listener->n_certificates,
-		       sizeof(*listener->certificates), 64);
-	for (size_t i = 0; i < n && !wire->failed; i++) {
-		struct config_certificate *certificate = &listener->certificates[i];
-
-		wire_some_text(wire, &certificate->chain_path);
-		wire_some_text(wire, &certificate->key_path);
-		wire_bytes(wire, &certificate->chain_pem, &certificate->chain_len);
-		wire_bytes(wire, &certificate->key_pem, &certificate->key_len);
-		wire_place(wire, &certificate->place);
-	}
+		       sizeof(*listener->certificates), BOUNDS_CERTIFICATES);
+	for (size_t i = 0; i < n && !wire->failed; i++)
+		wire_certificate(wire, &listener->certificates[i]);
 	wire_rate(wire, &listener->new_connections);
 	wire_u32(wire, &listener->group);
+	n = wire_array(wire, &listener->routes, &listener->n_routes, sizeof(*listener->routes),
+		       BOUNDS_ROUTES + 1);
+	for (size_t i = 0; i < n && !wire->failed; i++)
+		wire_route(wire, &listener->routes[i]);
+	wire_text(wire, &listener->client_ca_path);
+	wire_bytes(wire, &listener->client_ca_pem, &listener->client_ca_len);
+	wire_bool(wire, &listener->client_required);
+	wire_u32(wire, &listener->trusted_hops);
+	wire_bool(wire, &listener->request_id);
+	wire_bool(wire, &listener->health_service);
 	wire_u32(wire, &listener->handshake_timeout_ms);
 	wire_u32(wire, &listener->header_timeout_ms);
 	wire_u32(wire, &listener->idle_timeout_ms);
 	wire_u32(wire, &listener->stall_timeout_ms);
+	wire_u32(wire, &listener->max_age_ms);
+	wire_u32(wire, &listener->max_age_grace_ms);
+	wire_u32(wire, &listener->keepalive_interval_ms);
+	wire_u32(wire, &listener->keepalive_timeout_ms);
+	wire_u32(wire, &listener->min_ping_interval_ms);
+	wire_bool(wire, &listener->ping_without_calls);
 	wire_u32(wire, &listener->max_streams);
 	wire_u32(wire, &listener->max_header_bytes);
+	wire_u32(wire, &listener->max_calls);
 	wire_place(wire, &listener->place);
 }
 
-static void wire_backend(struct wire *wire, struct config_backend *backend)
+static bool wire_is_group(const struct config *config, uint32_t index)
 {
-	wire_some_text(wire, &backend->host);
-	wire_u16(wire, &backend->port);
-	wire_bool(wire, &backend->is_name);
-	wire_addr(wire, &backend->address);
-	wire_u32(wire, &backend->weight);
-	wire_place(wire, &backend->place);
+	return index < config->n_groups;
 }
 
-static void wire_endpoint(struct wire *wire, struct config_endpoint *endpoint, size_t n_backends)
+/* What only shows when all is there: whether the groups that are named exist. */
+static void wire_check_listener(struct wire *wire, const struct config *config,
+				const struct config_listener *listener)
 {
-	endpoint->id = wire_below(wire, endpoint->id, SLUICE_MAX_BACKENDS);
-	wire_u32(wire, &endpoint->generation);
-	endpoint->backend = wire_below(wire, endpoint->backend, (uint32_t)n_backends);
-	wire_u32(wire, &endpoint->weight);
-	wire_addr(wire, &endpoint->address);
-}
+	if (listener->id >= SLUICE_MAX_LISTENERS ||
+	    (listener->group != CONFIG_NO_GROUP && !wire_is_group(config, listener->group)))
+		wire->failed = true;
+	for (size_t i = 0; i < listener->n_routes; i++) {
+		const struct config_route *route = &listener->routes[i];
 
-static void wire_health_check(struct wire *wire, struct config_health_check *check)
-{
-	wire_bool(wire, &check->enabled);
-	wire_some_text(wire, &check->path);
-	wire_some_text(wire, &check->service);
-	wire_bool(wire, &check->standard_path);
-	wire_u64(wire, &check->codes);
-	wire_u32(wire, &check->interval_ms);
-	wire_u32(wire, &check->timeout_ms);
-	wire_u32(wire, &check->healthy_threshold);
-	wire_u32(wire, &check->unhealthy_threshold);
-	wire_u16(wire, &check->port);
-}
-
-static void wire_group(struct wire *wire, struct config_group *group)
-{
-	size_t n;
-
-	group->id = wire_below(wire, group->id, SLUICE_MAX_GROUPS);
-	wire_some_text(wire, &group->name);
-	WIRE_ENUM(wire, group->balance, BALANCE_LEAST_REQUEST + 1);
-	WIRE_ENUM(wire, group->on_all_down, SLUICE_ALL_DOWN_DROP + 1);
-	n = wire_array(wire, &group->backends, &group->n_backends, sizeof(*group->backends),
-		       SLUICE_MAX_BACKENDS);
-	for (size_t i = 0; i < n && !wire->failed; i++)
-		wire_backend(wire, &group->backends[i]);
-	n = wire_array(wire, &group->endpoints, &group->n_endpoints, sizeof(*group->endpoints),
-		       SLUICE_MAX_BACKENDS);
-	for (size_t i = 0; i < n && !wire->failed; i++)
-		wire_endpoint(wire, &group->endpoints[i], group->n_backends);
-	wire_health_check(wire, &group->health_check);
-	wire_u32(wire, &group->max_connections);
-	wire_u32(wire, &group->max_streams);
-	wire_u32(wire, &group->connect_timeout_ms);
-	wire_u32(wire, &group->idle_timeout_ms);
-	wire_u32(wire, &group->keepalive_interval_ms);
-	wire_u32(wire, &group->keepalive_timeout_ms);
-	wire_place(wire, &group->place);
+		if (route->mirror_group != CONFIG_NO_GROUP &&
+		    !wire_is_group(config, route->mirror_group))
+			wire->failed = true;
+		for (size_t j = 0; j < route->n_splits; j++)
+			if (!wire_is_group(config, route->splits[j].group))
+				wire->failed = true;
+	}
 }
 
 static void wire_config(struct wire *wire, struct config *config)
@@ -340,6 +122,8 @@ static void wire_config(struct wire *wire, struct config *config)
 	WIRE_ENUM(wire, config->log_level, LOG_DEBUG + 1);
 	WIRE_ENUM(wire, config->log_format, LOG_JSON + 1);
 	wire_u32(wire, &config->drain_grace_ms);
+	wire_u32(wire, &config->drain_jitter_ms);
+	wire_bool(wire, &config->error_addresses);
 	wire_u32(wire, &config->max_connections);
 	wire_u64(wire, &config->max_buffer_bytes);
 	wire_u32(wire, &config->leg_buffer_bytes);
@@ -352,11 +136,8 @@ static void wire_config(struct wire *wire, struct config *config)
 		       SLUICE_MAX_GROUPS);
 	for (size_t i = 0; i < n && !wire->failed; i++)
 		wire_group(wire, &config->groups[i]);
-	for (size_t i = 0; i < config->n_listeners; i++) {
-		if (config->listeners[i].id >= SLUICE_MAX_LISTENERS ||
-		    config->listeners[i].group >= config->n_groups)
-			wire->failed = true;
-	}
+	for (size_t i = 0; i < config->n_listeners && !wire->failed; i++)
+		wire_check_listener(wire, config, &config->listeners[i]);
 }
 
 int config_encode(const struct config *config, uint8_t **out, size_t *out_len)
