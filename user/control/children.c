@@ -108,7 +108,8 @@ static void send_start(struct child *child)
 			   sizeof(supervisor->tickets), NULL, 0);
 	send_revision(child, &supervisor->current);
 	for (size_t i = 0; i < config->n_listeners && !child->is_monitor; i++)
-		send_listener(child, config->listeners[i].id);
+		if (!supervisor->sockets.rows[config->listeners[i].id].drained)
+			send_listener(child, config->listeners[i].id);
 	child_send(child, CHANNEL_COMMIT, &commit, sizeof(commit), NULL, 0);
 	if (supervisor->reload.candidate.config)
 		send_revision(child, &supervisor->reload.candidate);
@@ -362,6 +363,15 @@ void children_send_listener(struct supervisor *supervisor, uint32_t listener)
 {
 	for (uint32_t slot = 0; slot < supervisor->slots; slot++)
 		send_listener(&supervisor->children.workers[slot], listener);
+}
+
+void children_send_drain_listener(struct supervisor *supervisor, uint32_t listener)
+{
+	const struct channel_listen message = { .listener = listener };
+
+	for (uint32_t slot = 0; slot < supervisor->slots; slot++)
+		child_send(&supervisor->children.workers[slot], CHANNEL_DRAIN_LISTENER, &message,
+			   sizeof(message), NULL, 0);
 }
 
 static const struct child *first_not_ready(const struct supervisor *supervisor, uint64_t revision)

@@ -49,6 +49,8 @@ void children_send(struct supervisor *supervisor, enum channel_type type, const 
 void children_send_tickets(struct supervisor *supervisor);
 /* To every running worker: its socket of this listener. */
 void children_send_listener(struct supervisor *supervisor, uint32_t listener);
+/* To every running worker: close it, and finish the calls of its connections. */
+void children_send_drain_listener(struct supervisor *supervisor, uint32_t listener);
 
 /* The name of one that has not ("a child": none such), maybe written into text. */
 const char *children_not_ready(const struct supervisor *supervisor, uint64_t revision,

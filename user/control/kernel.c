@@ -242,7 +242,7 @@ int kernel_sockets(struct kernel *kernel, const struct config *config,
 	for (size_t i = 0; i < config->n_listeners; i++) {
 		const struct socket_row *row = &sockets->rows[config->listeners[i].id];
 
-		for (uint32_t slot = 0; slot < sockets->slots && !ret; slot++)
+		for (uint32_t slot = 0; row->used && slot < sockets->slots && !ret; slot++)
 			ret = bpf_socket_set(kernel->bpf, config->listeners[i].id, slot,
 					     row->fds[slot]);
 	}

@@ -107,7 +107,7 @@ int sockets_bind(struct sockets *sockets, const struct config *config,
 		const struct config_listener *listener = &config->listeners[i];
 		struct socket_row *row = &sockets->rows[listener->id];
 
-		if (row->used)
+		if (row->used || row->drained)
 			continue;
 		bool shared = is_shared(sockets, &listener->address);
 		int ret = row_bind(row, &listener->address, sockets->slots);
@@ -132,7 +132,7 @@ int sockets_listen(struct sockets *sockets, const struct config *config,
 	for (size_t i = 0; i < config->n_listeners; i++) {
 		struct socket_row *row = &sockets->rows[config->listeners[i].id];
 
-		if (row->listening)
+		if (row->listening || row->drained)
 			continue;
 		for (uint32_t slot = 0; slot < sockets->slots; slot++) {
 			if (listen(row->fds[slot], SOCKETS_BACKLOG)) {
@@ -152,8 +152,15 @@ void sockets_keep(struct sockets *sockets, const struct config *config)
 	for (size_t i = 0; i < config->n_listeners; i++)
 		wanted[config->listeners[i].id] = true;
 	for (uint32_t id = 0; id < SLUICE_MAX_LISTENERS; id++)
-		if (!wanted[id])
+		if (!wanted[id]) {
 			row_close(&sockets->rows[id], sockets->slots);
+			sockets->rows[id].drained = false;
+		}
+}
+
+void sockets_close_row(struct sockets *sockets, uint32_t id)
+{
+	row_close(&sockets->rows[id], sockets->slots);
 }
 
 void sockets_refuse_new(struct socket_row *row, uint32_t slots)

@@ -10,17 +10,20 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/loop.h"
 #include "config/config.h"
 
 struct socket_row {
 	bool used;
 	bool listening;
+	bool drained; /* by command: not opened again until that is undone, or the listener is gone */
 	struct addr address;
 	int fds[SLUICE_MAX_WORKERS]; /* by slot; valid where used and below sockets.slots */
 };
 
 struct sockets {
 	uint32_t slots;
+	struct loop_timer drain_timer; /* rows that refuse, by command, close when it fires */
 	struct socket_row rows[SLUICE_MAX_LISTENERS]; /* by listener id */
 };
 
@@ -34,6 +37,7 @@ int sockets_bind(struct sockets *sockets, const struct config *config,
 /* Begins to listen where a row does not yet. 0 or -errno with *failed. */
 int sockets_listen(struct sockets *sockets, const struct config *config,
 		   const struct config_listener **failed);
+void sockets_close_row(struct sockets *sockets, uint32_t id);
 /* Closes the rows whose listener config does not have. */
 void sockets_keep(struct sockets *sockets, const struct config *config);
 /* From now on the kernel drops each SYN to this row (all rows), while handshakes under way finish
