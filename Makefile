@@ -48,7 +48,7 @@ else
 BASE_CFLAGS += -fPIE -fstack-protector-strong -D_FORTIFY_SOURCE=2
 BASE_LDFLAGS += -pie -Wl,-z,relro,-z,now,-z,noexecstack
 endif
-LIBS := -lbpf -lnghttp2 -lssl -lcrypto -lyaml -lcares -ljansson -lcap -lpcre2-8
+LIBS := -lbpf -lnghttp2 -lssl -lcrypto -lyaml -lcares -ljansson -lcap -lpcre2-8 -lm
 CTL_LIBS := -lsmartcols
 
 MAINS := user/control/main.c user/ctl/main.c

@@ -36,10 +36,12 @@ static void attempt(struct stream *stream, bool only_others)
 	struct worker *worker = stream->worker;
 
 	while (stream->attempts < STREAM_ATTEMPTS_MAX) {
-		const struct config_endpoint *config = pick_endpoint(stream, only_others);
 		struct pool_endpoint *endpoint;
+		const struct config_endpoint *config;
+		bool full;
 		int err;
 
+		config = pick_endpoint(stream, only_others, &full);
 		if (!config)
 			break;
 		endpoint = pool_endpoint(&worker->pool, stream->group->config, config);

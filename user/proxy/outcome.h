@@ -7,6 +7,9 @@
 #ifndef SLUICE_PROXY_OUTCOME_H
 #define SLUICE_PROXY_OUTCOME_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 struct pool_endpoint;
 struct stream;
 
@@ -15,6 +18,13 @@ enum outcome {
 			    * status that was made of it), or its deadline or per-try timeout passed (4) */
 	OUTCOME_LOST,	   /* reset, connection lost, no connection to be had */
 	OUTCOME_CANCELLED, /* ended by the client, or refused unprocessed (GOAWAY): says nothing */
+};
+
+/* A stream's attempt under way; set by pick, only in groups with outlier detection. */
+struct outcome_attempt {
+	uint64_t started_ns; /* also the trial's name in the map */
+	uint32_t latency_us; /* 0: not known yet */
+	bool trial;
 };
 
 /* The first response headers of the attempt came: its latency is known. */

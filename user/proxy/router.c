@@ -8,24 +8,69 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/siphash.h"
 #include "proxy/tls.h"
+
+/* Of what names the endpoint on every node: its address and port. */
+static uint64_t endpoint_hash(const struct config_endpoint *endpoint)
+{
+	static const uint8_t key[16] = "sluice maglev 1";
+	uint8_t name[18];
+	uint16_t port = addr_port(&endpoint->address);
+
+	addr_to_mapped(&endpoint->address, name);
+	name[16] = (uint8_t)(port >> 8);
+	name[17] = (uint8_t)port;
+	return siphash(key, name, sizeof(name));
+}
+
+static struct maglev *build_maglev(const struct config_group *config, const uint32_t *weights)
+{
+	uint64_t *hashes = calloc(config->n_endpoints + 1, sizeof(*hashes));
+	struct maglev *maglev;
+
+	if (!hashes)
+		return NULL;
+	for (size_t i = 0; i < config->n_endpoints; i++)
+		hashes[i] = endpoint_hash(&config->endpoints[i]);
+	maglev = maglev_new(hashes, weights, (uint32_t)config->n_endpoints);
+	free(hashes);
+	return maglev;
+}
+
+static bool build_balancer(struct router_group *group, const uint32_t *weights, uint32_t slot)
+{
+	uint32_t n = (uint32_t)group->config->n_endpoints;
+
+	switch (group->config->balance) {
+	case BALANCE_LEAST_REQUEST:
+		return (group->least_request = least_request_new(weights, n));
+	case BALANCE_RANDOM:
+		return (group->random = alias_new(weights, n));
+	case BALANCE_CONSISTENT_HASH:
+		return (group->maglev = build_maglev(group->config, weights));
+	default:
+		return (group->wrr = wrr_new(weights, n, slot));
+	}
+}
 
 static int build_group(struct router_group *group, const struct config_group *config,
 		       uint32_t slot)
 {
 	uint32_t *weights = calloc(config->n_endpoints + 1, sizeof(*weights));
+	bool built;
 
 	if (!weights)
 		return -1;
 	group->config = config;
-	for (size_t i = 0; i < config->n_endpoints; i++)
+	group->has_view = config->panic_percent > 0;
+	for (size_t i = 0; i < config->n_endpoints; i++) {
 		weights[i] = config->endpoints[i].weight;
-	if (config->balance == BALANCE_LEAST_REQUEST)
-		group->least_request = least_request_new(weights, (uint32_t)config->n_endpoints);
-	else
-		group->wrr = wrr_new(weights, (uint32_t)config->n_endpoints, slot);
+		group->has_view = group->has_view || config->endpoints[i].backup;
+	}
+	built = build_balancer(group, weights, slot);
 	free(weights);
-	return group->least_request || group->wrr ? 0 : -1;
+	return built ? 0 : -1;
 }
 
 struct router *router_new(struct config *config, uint32_t slot, char *why, size_t why_size)
@@ -75,6 +120,8 @@ void router_unref(struct router *router)
 	for (size_t i = 0; router->groups && i < router->config->n_groups; i++) {
 		wrr_free(router->groups[i].wrr);
 		least_request_free(router->groups[i].least_request);
+		alias_free(router->groups[i].random);
+		maglev_free(router->groups[i].maglev);
 	}
 	free(router->listeners);
 	free(router->groups);

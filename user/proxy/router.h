@@ -7,10 +7,13 @@
 #ifndef SLUICE_PROXY_ROUTER_H
 #define SLUICE_PROXY_ROUTER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "balance/least_request.h"
+#include "balance/maglev.h"
+#include "balance/random.h"
 #include "balance/wrr.h"
 #include "config/config.h"
 
@@ -21,10 +24,23 @@ struct router_listener {
 	struct tls_context *tls;
 };
 
+/* What the health of a group's backends comes to: worked out when the group's epoch has changed. */
+struct router_view {
+	uint32_t epoch;
+	bool known;
+	bool backups; /* of the second tier serve too */
+	bool panic;   /* health and ejections do not count */
+};
+
 struct router_group {
 	const struct config_group *config;
+	/* by config->balance, the others NULL */
 	struct wrr *wrr;
 	struct least_request *least_request;
+	struct alias *random;
+	struct maglev *maglev;
+	bool has_view; /* two tiers, or a panic threshold */
+	struct router_view view;
 };
 
 struct router {

@@ -22,6 +22,7 @@
 #include "base/loop.h"
 #include "proxy/grpc.h"
 #include "proxy/h2.h"
+#include "proxy/outcome.h"
 
 struct downstream;
 struct upstream;
@@ -72,6 +73,7 @@ struct stream {
 	struct loop_timer deadline_timer;
 	uint32_t tried[STREAM_ATTEMPTS_MAX]; /* endpoint ids */
 	uint32_t attempts;
+	struct outcome_attempt attempt; /* the one under way */
 	size_t credited; /* bytes sent again whose window was given back at the first attempt */
 	int grpc_status;	 /* as the client sees it; -1: not known yet */
 	bool response_started;	 /* headers have gone to the client */
