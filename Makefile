@@ -154,8 +154,14 @@ deps: ## install what is missing of packages.txt but the bench peers (root, apt)
 	@tools/deps.sh runtime build demo test
 
 .PHONY: check
-check: deps ## everything: build, lint, unit, bpf, end to end, sanitizer runs (root for all of it)
+check: deps ## everything: build, lint, unit, bpf, end to end, interop, sanitizer runs (root for all of it)
+	@tools/deps.sh interop || true # what cannot be had is skipped, with the reason
 	@$(RUN) all
+
+.PHONY: interop
+interop: deps ## other people's gRPC stacks and suites through sluice (fetches what they need)
+	@tools/deps.sh interop || true # what cannot be had is skipped, with the reason
+	@$(RUN) build interop
 
 .PHONY: demo
 demo: ## deps, build, then sluice in a small world of namespaces (root)

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""Runs test suites and sums them up: the Makefile's check, unit, bpftest, lint and fuzz.
+"""Runs test suites and sums them up: the Makefile's check, unit, bpftest, interop, lint, fuzz.
 
     selftests/run.py [--build DIR] SUITE...     SUITE: all, or of the table below
 
@@ -22,6 +22,7 @@ EVERY = {
     "unit": suites.unit,
     "bpf": suites.bpf,
     "e2e": suites.e2e,
+    "interop": suites.interop,
     "build-san": suites.build_sanitized,
     "unit-san": suites.unit_sanitized,
     "e2e-san": suites.e2e_sanitized,

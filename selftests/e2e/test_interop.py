@@ -10,7 +10,7 @@ from harness.lab import HERE, FAST_CHECK
 from harness.proc import wait_for
 from peers import calls
 
-pytestmark = pytest.mark.l7
+pytestmark = [pytest.mark.l7, pytest.mark.interop]
 
 CASES = ["empty_unary", "large_unary", "client_streaming", "server_streaming", "ping_pong",
          "empty_stream", "timeout_on_sleeping_server", "cancel_after_begin",

@@ -160,13 +160,18 @@ def _pytest(tally, env, *arguments):
 
 
 def e2e(tally, options):
-    _pytest(tally, with_build(options.build))
+    _pytest(tally, with_build(options.build), "-m", "not interop")
+
+
+def interop(tally, options):
+    """Other people's stacks and suites."""
+    _pytest(tally, with_build(options.build), "-m", "interop")
 
 
 def e2e_sanitized(tally, options):
     """Only what has no kernel part, and that in one mode: the other was run above."""
     env = with_build(san_build(options), {**SANITIZER_ENV, "SLUICE_E2E_MODES": "off"})
-    _pytest(tally, env, "-m", "l7", "-k", "not native")
+    _pytest(tally, env, "-m", "l7 and not interop", "-k", "not native")
 
 
 def fuzz(tally, options):

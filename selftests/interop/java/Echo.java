@@ -72,4 +72,17 @@ final class Echo {
 		return Request.newBuilder()
 				.setPayload(com.google.protobuf.ByteString.copyFromUtf8(payload)).build();
 	}
+
+	/** A text as JSON, in ASCII. */
+	static String json(String text) {
+		StringBuilder out = new StringBuilder("\"");
+		for (char c : text.toCharArray())
+			if (c == '"' || c == '\\')
+				out.append('\\').append(c);
+			else if (c < ' ' || c > '~')
+				out.append(String.format("\\u%04x", (int) c));
+			else
+				out.append(c);
+		return out.append('"').toString();
+	}
 }

@@ -101,18 +101,6 @@ final class Load {
 		}
 	}
 
-	private static String json(String text) {
-		StringBuilder out = new StringBuilder("\"");
-		for (char c : text.toCharArray())
-			if (c == '"' || c == '\\')
-				out.append('\\').append(c);
-			else if (c < ' ')
-				out.append(String.format("\\u%04x", (int) c));
-			else
-				out.append(c);
-		return out.append('"').toString();
-	}
-
 	public static void main(String[] arguments) throws Exception {
 		long end = System.nanoTime() + (long) (Double.parseDouble(arguments[2]) * 1e9);
 		List<ManagedChannel> channels = new ArrayList<>();
@@ -140,7 +128,7 @@ final class Load {
 		for (ManagedChannel channel : channels)
 			channel.shutdown();
 		List<String> texts = new ArrayList<>();
-		errors.forEach((what, number) -> texts.add(json(what) + ": " + number));
+		errors.forEach((what, number) -> texts.add(Echo.json(what) + ": " + number));
 		System.out.println("{\"ok\": " + ok + ", \"failed\": " + failed + ", \"errors\": {"
 				+ String.join(", ", texts) + "}}");
 	}
