@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "control/publish.h"
+#include "shared/eject.h"
 
 /* Whether anything changed that balancing goes by. */
 static bool publish_settings(struct sluice_backend *row, const struct config_endpoint *endpoint)
@@ -73,6 +74,8 @@ static void publish_group(struct state *state, const struct config_group *group,
 		total += endpoint->weight > 0 && !endpoint->drained;
 		if (publish_backend(&state->backends[endpoint->id], endpoint, group->id, now_ns))
 			changed = true;
+		if (!group->outlier.enabled) /* nobody would take it back in */
+			eject_lift(state, endpoint->id, now_ns);
 	}
 	bool fresh = !state_load32(&row->used);
 

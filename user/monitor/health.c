@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "monitor/health_check.h"
 #include "monitor/probe.h"
+#include "shared/eject.h"
 #include "shared/health_text.h"
 
 struct target {
@@ -81,8 +82,12 @@ static void target_store_health(struct target *target, enum sluice_health health
 
 	if (state_load32(&words->health) == health)
 		return;
+	/* It was down and is well: what it was ejected for is over too. */
+	if (state_load32(&words->health) == SLUICE_HEALTH_DOWN)
+		eject_lift(target->health->state, target->id, loop_now(target->health->loop));
 	state_store64(&words->health_changed_ns, loop_now(target->health->loop));
 	state_store32(&words->health, health);
+	state_group_changed(target->health->state, target->group->id);
 }
 
 /* Brings the group's live count in line with the verdict. */

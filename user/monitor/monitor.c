@@ -19,6 +19,7 @@
 #include "base/loop.h"
 #include "config/config.h"
 #include "monitor/health.h"
+#include "monitor/outlier.h"
 #include "monitor/resolve.h"
 #include "shared/channel.h"
 #include "shared/state.h"
@@ -32,6 +33,7 @@ struct monitor {
 	bool mapped;
 	struct state state;
 	struct health *health;
+	struct outlier_watch *outliers;
 	struct resolver *resolver;
 	struct config *current, *pending;
 	uint64_t pending_revision;
@@ -107,7 +109,8 @@ static void on_setup(struct monitor *monitor)
 		goto out;
 	monitor->mapped = true;
 	monitor->health = health_new(&monitor->loop, &monitor->state);
-	if (!monitor->health)
+	monitor->outliers = outlier_watch_new(&monitor->loop, &monitor->state);
+	if (!monitor->health || !monitor->outliers)
 		err = -ENOMEM;
 out:
 	if (err) {
@@ -193,6 +196,9 @@ static void on_commit(struct monitor *monitor, const struct channel_config *head
 	err = health_apply(monitor->health, monitor->current);
 	if (err)
 		log_error("not all backends are checked", F_ERR(err));
+	err = outlier_watch_apply(monitor->outliers, monitor->current);
+	if (err)
+		log_error("not all groups are watched for outliers", F_ERR(err));
 	err = monitor_resolve(monitor);
 	if (err)
 		log_error("not all names are asked for", F_ERR(err));
@@ -315,6 +321,7 @@ int monitor_main(int channel_fd)
 		exit_code = monitor->exit_code;
 
 	health_free(monitor->health);
+	outlier_watch_free(monitor->outliers);
 	resolver_free(monitor->resolver);
 	config_unref(monitor->pending);
 	config_unref(monitor->current);
