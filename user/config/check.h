@@ -14,7 +14,11 @@
  * one group for all. */
 void check_config(struct reporter *reporter, struct config *config, const struct node *root);
 
-/* Its parts. */
+/* Every regular expression of the tree's routes by check, a hook of config_load. */
+void check_regexes(struct reporter *reporter, const struct node *root,
+		   int (*check)(const char *pattern, char *why, size_t why_size));
+
+/* Parts of check_config. */
 
 /* One of many things that must differ, or are looked for. */
 struct check_entry {

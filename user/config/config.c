@@ -99,6 +99,14 @@ static void config_done_listener(struct config_listener *listener)
 	free(listener->name);
 }
 
+void config_share_system_cas(struct config *config, struct config_group *group)
+{
+	if (!group->tls.enabled || !group->tls.verify || group->tls.ca_path)
+		return;
+	group->tls.ca_pem = config->system_ca_pem;
+	group->tls.ca_len = config->system_ca_len;
+}
+
 static void config_done_group(struct config_group *group)
 {
 	for (size_t i = 0; i < group->n_backends; i++)
@@ -109,8 +117,9 @@ static void config_done_group(struct config_group *group)
 	free(group->health_check.path);
 	free(group->health_check.service);
 	free(group->hash_key.metadata);
+	if (group->tls.ca_path) /* else the config's */
+		free(group->tls.ca_pem);
 	free(group->tls.ca_path);
-	free(group->tls.ca_pem);
 	free(group->tls.server_name);
 	if (group->tls.certificate)
 		config_done_certificate(group->tls.certificate);
@@ -129,6 +138,7 @@ void config_unref(struct config *config)
 	config_done_kernel(&config->kernel);
 	free(config->listeners);
 	free(config->groups);
+	free(config->system_ca_pem);
 	free(config->path);
 	free(config->user);
 	free(config->group);

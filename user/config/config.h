@@ -145,7 +145,7 @@ struct config_upstream_tls {
 	bool enabled;
 	bool verify;	   /* by ca and name */
 	char *ca_path;	   /* NULL: the system's CAs */
-	uint8_t *ca_pem;   /* always there where verify */
+	uint8_t *ca_pem;   /* always there where verify; without ca_path it is config.system_ca_pem */
 	size_t ca_len;
 	char *server_name; /* SNI, and the SAN that must match; NULL: the backend's host */
 	struct config_certificate *certificate; /* the client's; NULL: none */
@@ -225,6 +225,9 @@ struct config {
 	size_t n_listeners;
 	struct config_group *groups;
 	size_t n_groups;
+	/* PEM of the system's CAs, read where a group verifies by them, else NULL */
+	uint8_t *system_ca_pem;
+	size_t system_ca_len;
 };
 
 /* Lines of "file:line:column: what is wrong, what would be right" (errors), or the same with
@@ -236,17 +239,30 @@ struct config_report {
 };
 void config_report_done(struct config_report *report);
 
+/* What config_load asks of those above it, since config depends on nothing there: see
+ * proxy/config_hooks.h. A NULL hook: that is not looked into. All why read on from the name of what was
+ * given ("holds no certificate, want ..."). */
+struct config_hooks {
+	/* 0 (with *expired and why set where the certificate is not valid now), -EBADMSG for a bad
+	 * chain, -EKEYREJECTED for a bad key or one of another certificate, or -ENOMEM. */
+	int (*check_certificate)(const uint8_t *chain_pem, size_t chain_len, const uint8_t *key_pem,
+				 size_t key_len, char *why, size_t why_size, bool *expired);
+	/* Of the chain's first certificate, as "RSA"; -EBADMSG or -ENOMEM. */
+	int (*key_type)(const uint8_t *chain_pem, size_t chain_len, char *type, size_t size);
+	/* CA certificates: as check_certificate, without the key. */
+	int (*check_ca)(const uint8_t *pem, size_t len, char *why, size_t why_size, bool *expired);
+	/* 0, or -EINVAL with why. */
+	int (*check_regex)(const char *pattern, char *why, size_t why_size);
+};
+
 /* Reads, checks (certificates, interfaces and users too) and returns the config with one reference,
- * or NULL with at least one error in report. Warnings may stand in report either way.
- *
- * check_certificate is tls_check_certificate (proxy/tls_check.h), passed in since config depends on
- * nothing above it; NULL: the PEM files are read and not looked into. It answers 0 (with *expired
- * and why set where the certificate is not valid now), -EBADMSG for a bad chain, -EKEYREJECTED for
- * a bad key or one of another certificate, both with why, or -ENOMEM. */
+ * or NULL with at least one error in report. Warnings may stand in report either way. hooks: NULL is
+ * as all of them NULL. */
 struct config *config_load(const char *path, struct config_report *report,
-			   int (*check_certificate)(const uint8_t *chain_pem, size_t chain_len,
-						    const uint8_t *key_pem, size_t key_len,
-						    char *why, size_t why_size, bool *expired));
+			   const struct config_hooks *hooks);
+
+/* For those who fill a config in: gives a group that verifies by the system's CAs the config's. */
+void config_share_system_cas(struct config *config, struct config_group *group);
 
 struct config *config_ref(struct config *config);
 void config_unref(struct config *config); /* takes NULL; wipes key material */

@@ -65,10 +65,9 @@ static void load_report_unreadable(struct reporter *reporter, int err)
 }
 
 struct config *config_load(const char *path, struct config_report *report,
-			   int (*check_certificate)(const uint8_t *chain_pem, size_t chain_len,
-						    const uint8_t *key_pem, size_t key_len,
-						    char *why, size_t why_size, bool *expired))
+			   const struct config_hooks *hooks)
 {
+	static const struct config_hooks no_hooks;
 	struct reporter reporter = { 0 };
 	struct config *config = NULL;
 	struct tree tree = { 0 };
@@ -81,12 +80,16 @@ struct config *config_load(const char *path, struct config_report *report,
 		load_report_unreadable(&reporter, err);
 		goto out;
 	}
+	if (!hooks)
+		hooks = &no_hooks;
 	config = load_text(bytes, len, &tree, &reporter);
 	if (!config)
 		goto out;
+	if (hooks->check_regex)
+		check_regexes(&reporter, tree.root, hooks->check_regex);
 	config->path = strdup(path);
 	if (config->path)
-		system_check(&reporter, config, tree.root, check_certificate);
+		system_check(&reporter, config, tree.root, hooks);
 	else
 		report_no_memory(&reporter);
 	if (reporter.errors || reporter.no_memory) {

@@ -9,11 +9,13 @@
 #include "config/report.h"
 #include "config/tree.h"
 
-/* After check_config. Relative certificate paths start at the config file's folder, and are
- * replaced by what was opened. */
+/* After check_config. Relative paths of PEM files start at the config file's folder, and are replaced
+ * by what was opened. */
 void system_check(struct reporter *reporter, struct config *config, const struct node *root,
-		  int (*check_certificate)(const uint8_t *chain_pem, size_t chain_len,
-					   const uint8_t *key_pem, size_t key_len, char *why,
-					   size_t why_size, bool *expired));
+		  const struct config_hooks *hooks);
+
+/* Its part for PEM files (system_pem.c). */
+void system_check_pem(struct reporter *reporter, struct config *config, const struct node *root,
+		      const struct config_hooks *hooks);
 
 #endif

@@ -105,6 +105,15 @@ static void wire_check_listener(struct wire *wire, const struct config *config,
 	}
 }
 
+static void wire_system_cas(struct wire *wire, struct config *config)
+{
+	wire_bytes(wire, &config->system_ca_pem, &config->system_ca_len);
+	if (wire->mode != WIRE_READ)
+		return;
+	for (size_t i = 0; i < config->n_groups; i++)
+		config_share_system_cas(config, &config->groups[i]);
+}
+
 static void wire_config(struct wire *wire, struct config *config)
 {
 	uint64_t magic = WIRE_MAGIC;
@@ -136,6 +145,7 @@ static void wire_config(struct wire *wire, struct config *config)
 		       SLUICE_MAX_GROUPS);
 	for (size_t i = 0; i < n && !wire->failed; i++)
 		wire_group(wire, &config->groups[i]);
+	wire_system_cas(wire, config);
 	for (size_t i = 0; i < config->n_listeners && !wire->failed; i++)
 		wire_check_listener(wire, config, &config->listeners[i]);
 }

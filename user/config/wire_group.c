@@ -55,7 +55,8 @@ static void wire_tls(struct wire *wire, struct config_upstream_tls *tls)
 	wire_bool(wire, &tls->enabled);
 	wire_bool(wire, &tls->verify);
 	wire_text(wire, &tls->ca_path);
-	wire_bytes(wire, &tls->ca_pem, &tls->ca_len);
+	if (tls->ca_path) /* else the config's, given by wire.c */
+		wire_bytes(wire, &tls->ca_pem, &tls->ca_len);
 	wire_text(wire, &tls->server_name);
 	wire_bool(wire, &certificate);
 	if (!certificate || wire->failed)

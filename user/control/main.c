@@ -8,7 +8,7 @@
 
 #include "config/config.h"
 #include "control/supervisor.h"
-#include "proxy/tls_check.h"
+#include "proxy/config_hooks.h"
 #include "sluice/control.h"
 
 enum { EXIT_OK, EXIT_FAILED, EXIT_USAGE };
@@ -30,7 +30,7 @@ static const char usage[] =
 static int check(const char *path)
 {
 	struct config_report report = { 0 };
-	struct config *config = config_load(path, &report, tls_check_certificate);
+	struct config *config = config_load(path, &report, &config_hooks);
 
 	if (report.text)
 		fputs(report.text, stdout);

@@ -16,7 +16,7 @@
 #include "control/publish.h"
 #include "control/reload.h"
 #include "control/supervisor.h"
-#include "proxy/tls_check.h"
+#include "proxy/config_hooks.h"
 
 #define RELOAD_READY_MS 10000
 /* A worker that has not read its COMMIT yet still picks among the old rows, and would answer
@@ -388,7 +388,7 @@ static void begin_file(struct supervisor *supervisor)
 	reload->covers = reload->asked;
 	notify_reloading();
 	struct config *config = config_load(supervisor->options->config_path, &report,
-					    tls_check_certificate);
+					    &config_hooks);
 
 	if (config) {
 		supervisor_log_report(LOG_WARN, report.text);

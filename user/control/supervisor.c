@@ -17,7 +17,7 @@
 #include "control/notify.h"
 #include "control/supervisor.h"
 #include "control/tickets.h"
-#include "proxy/tls_check.h"
+#include "proxy/config_hooks.h"
 
 #define NAMES_WAIT_MS	 2000 /* at start, for a first answer to each name */
 #define DRAIN_SETTLE_MS	 100  /* handshakes under way may finish */
@@ -337,7 +337,7 @@ static void take_down(struct supervisor *supervisor)
 int supervisor_run(const struct supervisor_options *options)
 {
 	struct config_report report = { 0 };
-	struct config *config = config_load(options->config_path, &report, tls_check_certificate);
+	struct config *config = config_load(options->config_path, &report, &config_hooks);
 	struct supervisor *supervisor = config ? calloc(1, sizeof(*supervisor)) : NULL;
 
 	if (!supervisor) {

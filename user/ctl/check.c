@@ -9,7 +9,7 @@
 
 #include "config/config.h"
 #include "ctl/ctl.h"
-#include "proxy/tls_check.h"
+#include "proxy/config_hooks.h"
 
 static void print_json(const struct config_report *report)
 {
@@ -33,7 +33,7 @@ static void print_json(const struct config_report *report)
 int ctl_check(const struct ctl *ctl)
 {
 	struct config_report report = { 0 };
-	struct config *config = config_load(ctl->argument, &report, tls_check_certificate);
+	struct config *config = config_load(ctl->argument, &report, &config_hooks);
 	int ret = config ? CTL_OK : CTL_FAILED;
 
 	if (ctl->json)

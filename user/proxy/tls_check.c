@@ -152,3 +152,38 @@ out:
 	BIO_free(key);
 	return err;
 }
+
+int tls_check_key_type(const uint8_t *chain_pem, size_t chain_len, char *type, size_t size)
+{
+	BIO *bio = BIO_new_mem_buf(chain_pem, (int)chain_len);
+	X509 *certificate = bio ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
+	EVP_PKEY *key = certificate ? X509_get0_pubkey(certificate) : NULL;
+	const char *name = key ? EVP_PKEY_get0_type_name(key) : NULL;
+
+	if (name)
+		snprintf(type, size, "%s", name);
+	ERR_clear_error();
+	X509_free(certificate);
+	BIO_free(bio);
+	if (!bio)
+		return -ENOMEM;
+	return name ? 0 : -EBADMSG;
+}
+
+int tls_check_ca(const uint8_t *pem, size_t len, char *why, size_t why_size, bool *expired)
+{
+	struct tls_check check = { .why = why, .why_size = why_size, .expired = expired };
+	BIO *bio = BIO_new_mem_buf(pem, (int)len);
+	int err = -ENOMEM;
+
+	*expired = false;
+	ERR_clear_error();
+	check.ctx = SSL_CTX_new(TLS_server_method());
+	if (bio && check.ctx)
+		err = tls_check_chain(&check, bio);
+	ERR_clear_error();
+	X509_free(check.leaf);
+	SSL_CTX_free(check.ctx);
+	BIO_free(bio);
+	return err;
+}

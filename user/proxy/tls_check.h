@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tls_check.h - whether a certificate and its key can serve: what config_load asks about each pair
- * before any worker sees it.
+ * tls_check.h - whether a certificate and its key can serve, and whether a file holds CAs: what
+ * config_load asks before any worker sees them.
  */
 #ifndef SLUICE_PROXY_TLS_CHECK_H
 #define SLUICE_PROXY_TLS_CHECK_H
@@ -16,5 +16,12 @@
  * file's name ("holds no certificate, want ..."). */
 int tls_check_certificate(const uint8_t *chain_pem, size_t chain_len, const uint8_t *key_pem,
 			  size_t key_len, char *why, size_t why_size, bool *expired);
+
+/* What the key of the chain's first certificate is, as "RSA" or "EC". 0, -EBADMSG where there is no
+ * certificate, or -ENOMEM. */
+int tls_check_key_type(const uint8_t *chain_pem, size_t chain_len, char *type, size_t size);
+
+/* A file of CA certificates, at least one. As tls_check_certificate, without the key. */
+int tls_check_ca(const uint8_t *pem, size_t len, char *why, size_t why_size, bool *expired);
 
 #endif

@@ -12,7 +12,7 @@
 #include "config/fields.h"
 #include "config/file.h"
 #include "config/load.h"
-#include "proxy/tls_check.h"
+#include "proxy/config_hooks.h"
 
 #define DOC "docs/CONFIG.md"
 #define TLS_FOLDER "/etc/sluice/tls/"
@@ -249,7 +249,7 @@ static void every_example_loads_without_a_warning(void **state)
 		struct config *config;
 
 		pem_write_text(path, text);
-		config = config_load(path, &report, tls_check_certificate);
+		config = config_load(path, &report, &config_hooks);
 		if (!config || report.text)
 			fail_msg("%s: %s", examples.gl_pathv[i], report.text);
 		config_unref(config);

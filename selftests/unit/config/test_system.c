@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 
 #include "config/config.h"
-#include "proxy/tls_check.h"
+#include "proxy/config_hooks.h"
 
 #define GROUPS "groups: [{name: g, backends: [{address: 192.0.2.1:50051}]}]\n"
 #define LISTENER(chain, key)                                                                       \
@@ -19,7 +19,7 @@
 
 static struct config *load(const char *path, struct config_report *report)
 {
-	return config_load(path, report, tls_check_certificate);
+	return config_load(path, report, &config_hooks);
 }
 
 /* Loads text as FOLDER/sluice.yaml and wants this report, where "@" stands for FOLDER. */
