@@ -10,11 +10,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "proxy/deadline.h"
 #include "proxy/downstream.h"
 #include "proxy/pick.h"
 #include "proxy/pool.h"
 #include "proxy/reply.h"
 #include "proxy/request.h"
+#include "proxy/retry.h"
+#include "proxy/route_call.h"
 #include "proxy/router.h"
 #include "proxy/stream.h"
 #include "proxy/worker.h"
@@ -25,9 +28,34 @@ static void answer_no_backend(struct stream *stream)
 	const struct sluice_group *facts = &stream->worker->state.groups[group->id];
 	uint32_t total = state_load32(&facts->total), live = state_load32(&facts->live);
 
-	reply_status(stream, GRPC_UNAVAILABLE, "group \"%s\": %s (%u of %u backends down)",
-		     group->name, stream->failure[0] ? stream->failure : "no backend",
-		     total > live ? total - live : 0, total);
+	reply_error(stream, ERROR_NO_BACKEND, group->name,
+		    stream->failure[0] ? stream->failure : "no backend",
+		    total > live ? total - live : 0, total);
+}
+
+/* No connection to endpoint can be had; the reason in lower case, as it stands in a sentence. */
+static void note_connect_failure(struct stream *stream, const struct pool_endpoint *endpoint,
+				 const char *why)
+{
+	char first = why[0];
+
+	if (first >= 'A' && first <= 'Z' && why[1] >= 'a' && why[1] <= 'z')
+		first = (char)(first - 'A' + 'a');
+	stream_attempt_over(stream, endpoint, OUTCOME_LOST, GRPC_UNAVAILABLE);
+	snprintf(stream->failure, sizeof(stream->failure), "connect to %s: %c%s",
+		 error_backend(stream, endpoint), first, first ? why + 1 : "");
+}
+
+static void refuse(struct stream *stream, const struct pool_endpoint *endpoint, int err)
+{
+	stream_attempt_over(stream, endpoint, OUTCOME_CANCELLED, -1);
+	if (err == -ENOBUFS)
+		reply_error(stream, ERROR_QUEUE_FULL, stream->group->config->name,
+			    error_backend(stream, endpoint));
+	else if (err == -ENOMEM)
+		reply_error(stream, ERROR_NO_MEMORY);
+	else
+		reply_error(stream, ERROR_UNSENDABLE, stream->group->config->name, strerror(-err));
 }
 
 /* Picks and attaches until one takes the stream. */
@@ -46,62 +74,61 @@ static void attempt(struct stream *stream, bool only_others)
 			break;
 		endpoint = pool_endpoint(&worker->pool, stream->group->config, config);
 		if (!endpoint) {
-			reply_status(stream, GRPC_RESOURCE_EXHAUSTED, "out of memory");
+			reply_error(stream, ERROR_NO_MEMORY);
 			return;
 		}
+		stream->attempting = true;
 		stream->tried[stream->attempts++] = config->id;
 		__atomic_fetch_add(&worker->state.backends[config->id].calls, 1, __ATOMIC_RELAXED);
+		if (stream->retry)
+			retry_attempt(stream);
 		err = pool_attach(endpoint, stream);
 		if (!err)
 			return;
-		if (err == -ENOBUFS) {
-			reply_status(stream, GRPC_RESOURCE_EXHAUSTED,
-				     "group \"%s\": too many calls wait for a connection to %s",
-				     stream->group->config->name, endpoint->name);
+		if (err == -ENOBUFS || err == -ENOMEM || err == -E2BIG) {
+			refuse(stream, endpoint, err);
 			return;
 		}
-		if (err == -ENOMEM || err == -E2BIG) {
-			reply_status(stream, GRPC_RESOURCE_EXHAUSTED, "request cannot be sent: %s",
-				     strerror(-err));
-			return;
-		}
-		snprintf(stream->failure, sizeof(stream->failure), "connect to %s: %s",
-			 endpoint->name, strerror(-err));
+		note_connect_failure(stream, endpoint, strerror(-err));
 		only_others = true;
 	}
 	answer_no_backend(stream);
 }
 
+/* What was sent is sent again: its window was given back at the first time. */
+static void rewind_request(struct stream *stream)
+{
+	stream->credited += stream->up.out.retained;
+	stream->up.ended = false;
+	buf_rewind(&stream->up.out);
+}
+
 void dispatch_request(struct stream *stream, const struct router_listener *listener,
 		      const struct h2_header *headers, size_t n, bool end)
 {
-	struct worker *worker = stream->worker;
 	struct request_facts facts;
 
 	stream->up.end = end;
 	request_read(&facts, headers, n);
-	if (!facts.grpc) {
-		reply_http(stream, "415");
+	stream->grpc = facts.grpc;
+	stream->head = facts.head;
+	if (!route_call(stream, listener, headers, n))
+		return;
+	if (!facts.grpc && stream->group->config->protocol == PROTOCOL_GRPC) {
+		reply_error(stream, ERROR_NOT_GRPC, stream->group->config->name);
 		return;
 	}
-	if (facts.bad_timeout) {
-		reply_status(stream, GRPC_INTERNAL, "malformed grpc-timeout");
+	if (facts.connect) {
+		reply_error(stream, ERROR_CONNECT);
 		return;
 	}
-	stream->group = router_match(stream->router, listener);
-	if (!stream->group) {
-		reply_status(stream, GRPC_UNIMPLEMENTED, "no group for this call");
+	if (facts.grpc && facts.bad_timeout) {
+		reply_error(stream, ERROR_BAD_TIMEOUT);
 		return;
 	}
-	if (facts.has_timeout && facts.timeout_ns < INT64_MAX / 2) {
-		stream->deadline_ns = stream->started_ns + facts.timeout_ns;
-		if (loop_timer_set(&worker->loop, &stream->deadline_timer, facts.timeout_ns)) {
-			reply_status(stream, GRPC_RESOURCE_EXHAUSTED, "out of memory");
-			return;
-		}
-	}
-	if (request_build(stream, headers, n, stream->client->peer_ip)) {
-		reply_status(stream, GRPC_RESOURCE_EXHAUSTED, "out of memory");
+	if (deadline_begin(stream, &facts) || (stream->route && retry_begin(stream)) ||
+	    request_build(stream, listener->config, headers, n)) {
+		reply_error(stream, ERROR_NO_MEMORY);
 		return;
 	}
 	if (stream_over_memory(stream))
@@ -112,15 +139,18 @@ void dispatch_request(struct stream *stream, const struct router_listener *liste
 void dispatch_again(struct stream *stream, bool only_others)
 {
 	if (!stream->replayable) {
-		reply_status(stream, GRPC_UNAVAILABLE,
-			     "group \"%s\": %s; the request is too large to be sent again",
-			     stream->group->config->name, stream->failure);
+		reply_error(stream, ERROR_NO_REPLAY, stream->group->config->name, stream->failure);
 		return;
 	}
 	worker_count(&stream->worker->stats->replays);
-	stream->credited += stream->up.out.retained;
-	buf_rewind(&stream->up.out);
+	rewind_request(stream);
 	attempt(stream, only_others);
+}
+
+void dispatch_retry(struct stream *stream)
+{
+	rewind_request(stream);
+	attempt(stream, false);
 }
 
 void dispatch_connect_failed(struct stream *stream, const struct pool_endpoint *endpoint,
@@ -128,19 +158,20 @@ void dispatch_connect_failed(struct stream *stream, const struct pool_endpoint *
 {
 	__atomic_fetch_add(&stream->worker->state.backends[endpoint->id].failures, 1,
 			   __ATOMIC_RELAXED);
-	snprintf(stream->failure, sizeof(stream->failure), "connect to %s: %s", endpoint->name,
-		 why);
+	note_connect_failure(stream, endpoint, why);
+	stream_detach_up(stream, H2_CANCEL);
 	dispatch_again(stream, true);
 }
 
 void dispatch_failed(struct stream *stream, const struct pool_endpoint *endpoint, int err)
 {
+	stream_attempt_over(stream, endpoint, OUTCOME_CANCELLED, -1);
+	stream_detach_up(stream, H2_CANCEL);
 	if (err == -EAGAIN || err == -EPIPE) {
-		snprintf(stream->failure, sizeof(stream->failure), "backend %s is going away",
-			 endpoint->name);
+		snprintf(stream->failure, sizeof(stream->failure), "%s is going away",
+			 error_backend(stream, endpoint));
 		dispatch_again(stream, false);
 	} else {
-		reply_status(stream, GRPC_RESOURCE_EXHAUSTED, "request cannot be sent: %s",
-			     strerror(-err));
+		refuse(stream, endpoint, err);
 	}
 }

@@ -22,6 +22,8 @@ void dispatch_request(struct stream *stream, const struct router_listener *liste
 /* The attempt ended without the backend having processed the call; stream->failure says how. only_others:
  * the backends tried before are out of the question (no connection to be had). */
 void dispatch_again(struct stream *stream, bool only_others);
+/* Another attempt, made by the route's retry policy. */
+void dispatch_retry(struct stream *stream);
 /* No connection to endpoint could be opened for a stream that waited for one. */
 void dispatch_connect_failed(struct stream *stream, const struct pool_endpoint *endpoint,
 			     const char *why);

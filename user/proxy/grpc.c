@@ -209,6 +209,23 @@ enum grpc_status grpc_status_from_http(int http_status)
 	}
 }
 
+int grpc_status_to_http(int status)
+{
+	static const int http[GRPC_STATUS_COUNT] = {
+		[GRPC_OK] = 200,	      [GRPC_CANCELLED] = 499,
+		[GRPC_UNKNOWN] = 500,	      [GRPC_INVALID_ARGUMENT] = 400,
+		[GRPC_DEADLINE_EXCEEDED] = 504, [GRPC_NOT_FOUND] = 404,
+		[GRPC_ALREADY_EXISTS] = 409,  [GRPC_PERMISSION_DENIED] = 403,
+		[GRPC_RESOURCE_EXHAUSTED] = 429, [GRPC_FAILED_PRECONDITION] = 400,
+		[GRPC_ABORTED] = 409,	      [GRPC_OUT_OF_RANGE] = 400,
+		[GRPC_UNIMPLEMENTED] = 501,   [GRPC_INTERNAL] = 500,
+		[GRPC_UNAVAILABLE] = 503,     [GRPC_DATA_LOSS] = 500,
+		[GRPC_UNAUTHENTICATED] = 401,
+	};
+
+	return status >= 0 && status < GRPC_STATUS_COUNT ? http[status] : 500;
+}
+
 enum grpc_status grpc_status_from_h2(uint32_t code)
 {
 	switch (code) {

@@ -61,6 +61,8 @@ bool grpc_content_type(const char *text, size_t len);
 
 /* The status a client sees for a response without grpc-status. */
 enum grpc_status grpc_status_from_http(int http_status);
+/* The HTTP status for a request that is not gRPC, as google/rpc/code.proto maps them. */
+int grpc_status_to_http(int status);
 /* The status a client sees for a stream that ended by RST_STREAM with this code (enum h2_error). */
 enum grpc_status grpc_status_from_h2(uint32_t code);
 /* The code to reset the upstream stream with, when its call was answered with status here: NO_ERROR

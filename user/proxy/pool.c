@@ -196,10 +196,8 @@ void pool_serve_waiting(struct pool_endpoint *endpoint)
 			break;
 		stream = take_waiting(endpoint);
 		err = upstream_submit(upstream, stream);
-		if (err) {
-			stream_detach_up(stream, H2_CANCEL);
+		if (err)
 			dispatch_failed(stream, endpoint, err);
-		}
 	}
 	while (endpoint->n_waiting > room_opening(endpoint) && may_open(endpoint)) {
 		int err;
@@ -218,7 +216,6 @@ void pool_fail_waiting(struct pool_endpoint *endpoint, const char *why)
 	for (uint32_t n = endpoint->n_waiting; n && !list_empty(&endpoint->waiting); n--) {
 		struct stream *stream = take_waiting(endpoint);
 
-		stream_detach_up(stream, H2_CANCEL);
 		dispatch_connect_failed(stream, endpoint, why);
 	}
 }

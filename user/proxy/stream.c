@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * stream.c - the relay: data, end, trailers and resets between a call's two legs, see stream.h.
- * downstream.c and upstream.c call it with what their sides received; it calls dispatch for
- * another attempt and reply for sluice's own answers. Runs inside h2's callbacks, so it frees
- * nothing at once: a dead stream is reaped at the end of the turn.
+ * stream.c - a call's life, and what its client sends and takes, see stream.h. Called by
+ * downstream.c; stream_up.c is the other side. Runs inside h2's callbacks, so it frees nothing at
+ * once: a dead stream is reaped at the end of the turn.
  */
 #include "proxy/stream.h"
 
@@ -12,21 +11,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "proxy/dispatch.h"
+#include "proxy/deadline.h"
 #include "proxy/downstream.h"
-#include "proxy/pool.h"
 #include "proxy/reply.h"
-#include "proxy/upstream.h"
+#include "proxy/request.h"
+#include "proxy/retry.h"
+#include "proxy/route.h"
 #include "proxy/worker.h"
-
-static void on_deadline(struct loop_timer *timer)
-{
-	struct stream *stream = container_of(timer, struct stream, deadline_timer);
-
-	worker_count(&stream->worker->stats->deadlines);
-	reply_status(stream, GRPC_DEADLINE_EXCEEDED, "deadline exceeded after %llu ms",
-		     (unsigned long long)((stream->deadline_ns - stream->started_ns) / NS_PER_MS));
-}
 
 struct stream *stream_new(struct downstream *client, int32_t id)
 {
@@ -43,9 +34,11 @@ struct stream *stream_new(struct downstream *client, int32_t id)
 	stream->down.h2 = client->h2;
 	stream->down.id = id;
 	stream->started_ns = loop_now(&worker->loop);
+	stream->passed_ns = stream->started_ns;
 	stream->grpc_status = -1;
+	stream->grpc = true; /* until its headers say otherwise */
 	stream->replayable = true;
-	stream->deadline_timer.on_timer = on_deadline;
+	stream->deadline_timer.on_timer = deadline_on_timer;
 	buf_retain(&stream->up.out);
 	arena_init(&stream->arena, stream->arena_bytes, sizeof(stream->arena_bytes));
 	list_init(&stream->up_link);
@@ -109,7 +102,7 @@ bool stream_over_memory(struct stream *stream)
 	stream->header_bytes = stream->arena.held;
 	if (buf_in_use() + worker->header_bytes <= stream->router->config->max_buffer_bytes)
 		return false;
-	reply_status(stream, GRPC_RESOURCE_EXHAUSTED, "out of buffer memory");
+	reply_error(stream, ERROR_BUFFER_MEMORY);
 	return true;
 }
 
@@ -128,6 +121,11 @@ void stream_down_closed(struct stream *stream, bool in_order)
 		worker_count(&worker->stats->calls_ended[stream->grpc_status]);
 	stream_detach_up(stream, H2_CANCEL);
 	loop_timer_cancel(&worker->loop, &stream->deadline_timer);
+	if (stream->retry)
+		retry_leave(stream);
+	if (stream->route_counted)
+		state_count_down(&worker->state, worker->slot, STATE_ROUTE_CALLS,
+				 stream->route->config->id);
 	state_store32(&worker->stats->active_rpcs, worker->stats->active_rpcs - 1);
 	stream->dead = true;
 	list_del(&stream->down_link);
@@ -144,8 +142,9 @@ void stream_down_data(struct stream *stream, const uint8_t *data, size_t size)
 	}
 	if (stream_over_memory(stream))
 		return;
+	stream->passed_ns = loop_now(&stream->worker->loop);
 	if (buf_append(&stream->up.out, data, size)) {
-		reply_status(stream, GRPC_RESOURCE_EXHAUSTED, "out of memory");
+		reply_error(stream, ERROR_NO_MEMORY);
 		return;
 	}
 	if (stream->up.h2)
@@ -161,8 +160,8 @@ void stream_down_end(struct stream *stream)
 
 void stream_down_trailers(struct stream *stream, const struct h2_header *headers, size_t n)
 {
-	if (stream_copy_headers(stream, &stream->up.trailers, headers, n))
-		reply_status(stream, GRPC_RESOURCE_EXHAUSTED, "out of memory");
+	if (request_trailers(stream, headers, n))
+		reply_error(stream, ERROR_NO_MEMORY);
 	else
 		stream_down_end(stream);
 }
@@ -174,8 +173,7 @@ void stream_down_check_stall(struct stream *stream, uint64_t before_ns)
 	if (stream->down.end) /* the backend is done: only the client's buffer is held */
 		h2_reset(stream->down.h2, stream->down.id, H2_CANCEL);
 	else
-		reply_status(stream, GRPC_RESOURCE_EXHAUSTED,
-			     "the client has not read what waits for it for too long");
+		reply_error(stream, ERROR_CLIENT_STALLED);
 }
 
 size_t stream_down_pull(struct stream *stream, uint8_t *dst, size_t size, bool *end)
@@ -183,7 +181,7 @@ size_t stream_down_pull(struct stream *stream, uint8_t *dst, size_t size, bool *
 	size_t n = buf_pull(&stream->down.out, dst, size);
 
 	if (n)
-		stream->taken_ns = loop_now(&stream->worker->loop);
+		stream->taken_ns = stream->passed_ns = loop_now(&stream->worker->loop);
 	if (n && stream->up.h2)
 		h2_credit(stream->up.h2, stream->up.id, n);
 	if (stream->down.end && !buf_unread(&stream->down.out)) {
@@ -191,213 +189,6 @@ size_t stream_down_pull(struct stream *stream, uint8_t *dst, size_t size, bool *
 		if (stream->down.trailers.n)
 			h2_submit_trailers(stream->down.h2, stream->down.id,
 					   stream->down.trailers.fields, stream->down.trailers.n);
-	}
-	return n;
-}
-
-/* ---- the backend's side ---- */
-
-void stream_enter(struct stream *stream, struct pool_endpoint *endpoint)
-{
-	stream->endpoint = endpoint;
-	state_count_up(&stream->worker->state, stream->worker->slot, STATE_BACKEND_CALLS,
-			 endpoint->id);
-}
-
-void stream_detach_up(struct stream *stream, uint32_t code)
-{
-	struct pool_endpoint *endpoint = stream->endpoint;
-	struct upstream *upstream = stream->upstream;
-
-	if (!endpoint)
-		return;
-	state_count_down(&stream->worker->state, stream->worker->slot, STATE_BACKEND_CALLS,
-			 endpoint->id);
-	stream->endpoint = NULL;
-	stream->upstream = NULL;
-	if (!upstream) {
-		pool_forget_waiting(endpoint, stream);
-		return;
-	}
-	list_del(&stream->up_link);
-	if (stream->up.h2) {
-		h2_stream_set_user(stream->up.h2, stream->up.id, NULL);
-		h2_reset(stream->up.h2, stream->up.id, code);
-		stream->up.h2 = NULL;
-	}
-}
-
-/* The backend's HTTP/2 stream is gone by itself. */
-static void up_gone(struct stream *stream)
-{
-	stream->up.h2 = NULL;
-	stream_detach_up(stream, H2_NO_ERROR);
-}
-
-static void note_status(struct stream *stream, const struct h2_header *headers, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (H2_HEADER_IS(&headers[i], "grpc-status"))
-			stream->grpc_status = grpc_status_parse(headers[i].value,
-								headers[i].value_len);
-}
-
-/* The call is over at the backend: a request that is still being sent is moot. One that was sent
- * whole closes by itself. */
-static void drop_rest_of_request(struct stream *stream)
-{
-	if (!stream->up.end || buf_unread(&stream->up.out))
-		stream_detach_up(stream, H2_NO_ERROR);
-}
-
-void stream_up_response(struct stream *stream, const struct h2_header *headers, size_t n, bool end)
-{
-	bool foreign_type = false; /* a content-type, and not gRPC's */
-	int http_status = 0;
-
-	if (stream->response_started) {
-		reply_status(stream, GRPC_INTERNAL, "backend %s sent response headers twice",
-			     stream->endpoint->name);
-		return;
-	}
-	note_status(stream, headers, n);
-	for (size_t i = 0; i < n; i++) {
-		if (H2_HEADER_IS(&headers[i], ":status"))
-			http_status = atoi(headers[i].value);
-		else if (H2_HEADER_IS(&headers[i], "content-type"))
-			foreign_type = !grpc_content_type(headers[i].value,
-							  headers[i].value_len);
-	}
-	if (stream->grpc_status < 0 && (http_status != 200 || foreign_type || end)) {
-		/* An error page, or an end without a status: what gRPC's mapping makes of it. */
-		reply_status(stream, http_status == 200 ? GRPC_UNKNOWN :
-				     grpc_status_from_http(http_status),
-			     "backend %s answered HTTP %d without grpc-status",
-			     stream->endpoint->name, http_status);
-		return;
-	}
-	/* From here on the call belongs to this backend. */
-	stream->replayable = false;
-	buf_release(&stream->up.out);
-	if (h2_submit_response(stream->down.h2, stream->down.id, headers, n, end)) {
-		reply_status(stream, GRPC_INTERNAL, "response headers cannot be forwarded");
-		return;
-	}
-	stream->response_started = true;
-	if (end) {
-		stream->down.end = true;
-		drop_rest_of_request(stream);
-	}
-}
-
-void stream_up_data(struct stream *stream, const uint8_t *data, size_t size)
-{
-	if (stream->down.end || stream_over_memory(stream))
-		return;
-	if (!buf_unread(&stream->down.out))
-		stream->taken_ns = loop_now(&stream->worker->loop);
-	if (buf_append(&stream->down.out, data, size)) {
-		reply_status(stream, GRPC_RESOURCE_EXHAUSTED, "out of memory");
-		return;
-	}
-	h2_resume(stream->down.h2, stream->down.id);
-}
-
-void stream_up_trailers(struct stream *stream, const struct h2_header *headers, size_t n)
-{
-	if (stream->down.end)
-		return;
-	note_status(stream, headers, n);
-	if (stream->grpc_status < 0) {
-		reply_status(stream, GRPC_INTERNAL, "backend %s sent no grpc-status",
-			     stream->endpoint->name);
-		return;
-	}
-	if (stream_copy_headers(stream, &stream->down.trailers, headers, n)) {
-		reply_status(stream, GRPC_RESOURCE_EXHAUSTED, "out of memory");
-		return;
-	}
-	stream->down.end = true;
-	h2_resume(stream->down.h2, stream->down.id);
-	drop_rest_of_request(stream);
-}
-
-void stream_up_end(struct stream *stream)
-{
-	if (!stream->down.end)
-		reply_status(stream, GRPC_INTERNAL, "backend %s ended without trailers",
-			     stream->endpoint->name);
-}
-
-void stream_up_too_large(struct stream *stream)
-{
-	reply_status(stream, GRPC_RESOURCE_EXHAUSTED,
-		     "header list from backend %s is over the limit of %u bytes",
-		     stream->endpoint->name, stream->endpoint->options.max_header_bytes);
-}
-
-void stream_up_closed(struct stream *stream, uint32_t code, bool unprocessed)
-{
-	char backend[ADDR_TEXT_MAX];
-
-	snprintf(backend, sizeof(backend), "%s", stream->endpoint->name);
-	if (stream->down.end) {
-		up_gone(stream);
-		return;
-	}
-	__atomic_fetch_add(&stream->worker->state.backends[stream->endpoint->id].failures, 1,
-			   __ATOMIC_RELAXED);
-	up_gone(stream);
-	if (unprocessed && !stream->response_started) {
-		snprintf(stream->failure, sizeof(stream->failure), "backend %s refused the stream",
-			 backend);
-		dispatch_again(stream, false);
-		return;
-	}
-	reply_status(stream, grpc_status_from_h2(code), "backend %s reset the stream: %s", backend,
-		     h2_error_name(code));
-}
-
-void stream_up_lost(struct stream *stream, const char *why, bool unsent)
-{
-	char backend[ADDR_TEXT_MAX];
-
-	snprintf(backend, sizeof(backend), "%s", stream->endpoint->name);
-	if (!stream->down.end)
-		__atomic_fetch_add(&stream->worker->state.backends[stream->endpoint->id].failures,
-				   1, __ATOMIC_RELAXED);
-	up_gone(stream);
-	if (unsent && !stream->down.end) {
-		snprintf(stream->failure, sizeof(stream->failure),
-			 "connection to backend %.64s lost: %.64s", backend, why);
-		dispatch_again(stream, false);
-		return;
-	}
-	/* The backend may have acted on it, so it is not sent again here; UNAVAILABLE is what a
-	 * client connected to that backend would see. */
-	reply_status(stream, GRPC_UNAVAILABLE, "connection to backend %s lost: %s", backend, why);
-}
-
-size_t stream_up_pull(struct stream *stream, uint8_t *dst, size_t size, bool *end)
-{
-	struct buf *out = &stream->up.out;
-	size_t n = buf_pull(out, dst, size);
-
-	if (n) {
-		size_t before = n < stream->credited ? n : stream->credited;
-
-		stream->credited -= before;
-		h2_credit(stream->down.h2, stream->down.id, n - before);
-		if (out->retained > STREAM_REPLAY_BYTES) {
-			stream->replayable = false;
-			buf_release(out);
-		}
-	}
-	if (stream->up.end && !buf_unread(out)) {
-		*end = true;
-		if (stream->up.trailers.n)
-			h2_submit_trailers(stream->up.h2, stream->up.id, stream->up.trailers.fields,
-					   stream->up.trailers.n);
 	}
 	return n;
 }

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * stream.h - one gRPC call: two legs, and the only place where the two HTTP/2 sides meet. What
+ * stream.h - one call: two legs, and the only place where the two HTTP/2 sides meet. What
  * arrives on one leg waits in the other leg's bounded buffer; draining it gives the first leg's
  * stream window back, so each side is stalled by the other's pace and nothing else.
  *
  * A stream lives exactly as long as its downstream HTTP/2 stream. The upstream leg comes and goes:
  * attached by the pool, detached when the backend's stream ends or the call is answered here.
  *
- * Which file: headers in and out - dispatch.c; a backend's reset - stream.c (stream_up_closed);
- * what the client is told when sluice answers itself - reply.c.
+ * Which file: its life, and the client's side - stream.c; the backend's side - stream_up.c; headers
+ * of the request - dispatch.c; times - deadline.c; a route's retries - retry.c; what the client is
+ * told when sluice answers itself - reply.c.
  */
 #ifndef SLUICE_PROXY_STREAM_H
 #define SLUICE_PROXY_STREAM_H
@@ -29,6 +30,7 @@ struct upstream;
 struct pool_endpoint;
 struct health_call;
 struct mirror;
+struct retry;
 struct route;
 struct router;
 struct router_group;
@@ -48,6 +50,7 @@ struct leg {
 	int32_t id;
 	struct buf out; /* waits to go out on this leg */
 	bool end;	/* nothing more will be appended to out */
+	bool ended;	/* up: END_STREAM was handed over */
 	struct stream_headers trailers; /* that follow out; n = 0: none */
 };
 
@@ -66,9 +69,14 @@ struct stream {
 	struct pool_endpoint *endpoint; /* where it waits or runs; NULL: nowhere */
 	struct upstream *upstream;	/* NULL while it waits */
 	struct stream_headers request;	/* as sent to backends */
-	struct h2_header *timeout_field; /* grpc-timeout in request; NULL: none */
+	const char *client_ip;	/* the connection's, or what trusted hops give */
+	const char *request_id; /* NULL: none */
+	struct h2_header *timeout_field; /* grpc-timeout in request.fields; NULL: none */
 	char timeout_text[GRPC_TIMEOUT_TEXT_MAX];
+	struct retry *retry;	   /* NULL: its route has no retries */
 	uint64_t started_ns, deadline_ns; /* deadline 0: none */
+	uint64_t aged_ns;   /* when it is open for too long; 0: never */
+	uint64_t passed_ns; /* when something last passed, either way */
 	uint64_t taken_ns; /* when the client last took of down.out, or something came into it */
 	struct loop_timer deadline_timer;
 	uint32_t tried[STREAM_ATTEMPTS_MAX]; /* endpoint ids */
@@ -76,6 +84,10 @@ struct stream {
 	struct outcome_attempt attempt; /* the one under way */
 	size_t credited; /* bytes sent again whose window was given back at the first attempt */
 	int grpc_status;	 /* as the client sees it; -1: not known yet */
+	bool grpc;		 /* the request is gRPC; else errors are plain HTTP's */
+	bool head;		 /* HEAD: its response has no body */
+	bool attempting;	 /* an attempt was begun, and its outcome is not known yet */
+	bool route_counted;	 /* in its route's active calls */
 	bool response_started;	 /* headers have gone to the client */
 	bool replayable;	 /* all that was sent is retained */
 	bool dead;
@@ -104,7 +116,7 @@ void stream_up_response(struct stream *stream, const struct h2_header *headers, 
 void stream_up_trailers(struct stream *stream, const struct h2_header *headers, size_t n);
 void stream_up_data(struct stream *stream, const uint8_t *data, size_t size);
 void stream_up_end(struct stream *stream);
-void stream_up_closed(struct stream *stream, uint32_t code, bool unprocessed);
+void stream_up_closed(struct stream *stream, uint32_t code, bool unprocessed, bool by_peer);
 void stream_up_too_large(struct stream *stream);
 /* The connection under it died; unsent: before anything of the request was sent. */
 void stream_up_lost(struct stream *stream, const char *why, bool unsent);
@@ -112,6 +124,9 @@ size_t stream_up_pull(struct stream *stream, uint8_t *dst, size_t size, bool *en
 
 /* For pool.c and dispatch.c: enters or leaves an endpoint's active calls. */
 void stream_enter(struct stream *stream, struct pool_endpoint *endpoint);
+/* The attempt at endpoint is over, if it was not told before: for outlier detection. */
+void stream_attempt_over(struct stream *stream, const struct pool_endpoint *endpoint,
+			 enum outcome how, int grpc_status);
 /* Lets go of the upstream side: out of the queue, or reset with code where its HTTP/2 stream is
  * still open. */
 void stream_detach_up(struct stream *stream, uint32_t code);
@@ -119,6 +134,8 @@ void stream_detach_up(struct stream *stream, uint32_t code);
 /* Answers, and true, where the worker is over its memory: call after the arena grew. */
 bool stream_over_memory(struct stream *stream);
 
+/* What an HTTP status means as an outcome, where there is no grpc-status: below 400 OK. */
+int stream_http_outcome(int http_status);
 /* Copies of headers into the stream's arena. 0 or -ENOMEM. */
 int stream_copy_headers(struct stream *stream, struct stream_headers *to,
 			const struct h2_header *headers, size_t n);

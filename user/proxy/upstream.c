@@ -114,7 +114,7 @@ static void on_stream_closed(struct h2 *h2, int32_t id, uint32_t code, bool unpr
 	struct upstream *upstream = h2_user(h2);
 
 	if (stream)
-		stream_up_closed(stream, code, unprocessed);
+		stream_up_closed(stream, code, unprocessed, by_peer);
 	if (list_empty(&upstream->streams))
 		upstream->idle_since_ns = loop_now(&upstream->endpoint->worker->loop);
 }
@@ -240,16 +240,20 @@ struct upstream *upstream_open(struct pool_endpoint *endpoint, int *err)
 int upstream_submit(struct upstream *upstream, struct stream *stream)
 {
 	uint64_t now = loop_now(&upstream->endpoint->worker->loop);
+	bool whole;
 	int32_t id;
 
-	if (stream->timeout_field && stream->deadline_ns > now) {
+	if (stream->timeout_field && stream->deadline_ns) {
 		stream->timeout_field->value_len = (uint32_t)grpc_timeout_format(
-			stream->timeout_text, stream->deadline_ns - now);
+			stream->timeout_text,
+			stream->deadline_ns > now ? stream->deadline_ns - now : 0);
 		stream->timeout_field->value = stream->timeout_text;
 	}
-	/* Never END_STREAM on the headers, also where nothing follows: gRPC wants an empty DATA frame,
-	 * and grpc-go's server waits for one for ever. */
-	id = h2_submit_request(upstream->h2, stream->request.fields, stream->request.n, false,
+	/* Of gRPC never END_STREAM on the headers, also where nothing follows: it wants an empty DATA
+	 * frame, and grpc-go's server waits for one for ever. */
+	whole = !stream->grpc && stream->up.end && !stream->up.trailers.n &&
+		!buf_unread(&stream->up.out);
+	id = h2_submit_request(upstream->h2, stream->request.fields, stream->request.n, whole,
 			       stream);
 	if (id == -EPIPE)
 		leave(upstream);
@@ -258,6 +262,7 @@ int upstream_submit(struct upstream *upstream, struct stream *stream)
 	stream->upstream = upstream;
 	stream->up.h2 = upstream->h2;
 	stream->up.id = id;
+	stream->up.ended = whole;
 	list_add_tail(&upstream->streams, &stream->up_link);
 	return 0;
 }

@@ -13,12 +13,14 @@
 #include "proxy/downstream.h"
 #include "proxy/grpc.h"
 #include "proxy/pool.h"
+#include "proxy/route.h"
 #include "proxy/stream.h"
 #include "proxy/worker.h"
 
 #define BACKENDS      3
 #define SIDES_KEPT    512
 #define FIRST_BACKEND 10 /* id in the map */
+#define RELAY_ROUTE   5	 /* likewise */
 
 struct backend {
 	int listen_fd;
@@ -86,6 +88,21 @@ static inline void on_backend_accept(struct loop_io *io, uint32_t events)
 	backend->sides[backend->n_accepted++] = side;
 }
 
+/* All calls of the listener go to group 0. */
+static inline void relay_default_route(struct config *config)
+{
+	struct config_route *route = calloc(1, sizeof(*route));
+
+	route->id = RELAY_ROUTE;
+	route->name = strdup("default");
+	route->splits = calloc(1, sizeof(*route->splits));
+	route->n_splits = 1;
+	route->status = -1;
+	route->mirror_group = CONFIG_NO_GROUP;
+	config->listeners[0].routes = route;
+	config->listeners[0].n_routes = 1;
+}
+
 /* A configuration of the first n backends, committed as a worker would. */
 static inline struct router *relay_router(unsigned n)
 {
@@ -93,6 +110,7 @@ static inline struct router *relay_router(unsigned n)
 	struct config *config = calloc(1, sizeof(*config));
 	struct config_group *group;
 	uint32_t weights[BACKENDS] = { 1, 1, 1 };
+	char why[160];
 
 	config->refs = router->refs = 1;
 	router->config = config;
@@ -106,6 +124,8 @@ static inline struct router *relay_router(unsigned n)
 		.idle_timeout_ms = 60000, .stall_timeout_ms = 60000,
 		.max_streams = 100, .max_header_bytes = 65536,
 	};
+	config->error_addresses = true;
+	config->listeners[0].name = strdup("in");
 	group = config->groups = calloc(1, sizeof(*group));
 	group->name = strdup("relay");
 	group->max_connections = 2;
@@ -123,6 +143,10 @@ static inline struct router *relay_router(unsigned n)
 	}
 	router->listeners = calloc(1, sizeof(*router->listeners));
 	router->listeners[0].config = &config->listeners[0];
+	relay_default_route(config);
+	router->listeners[0].routes =
+		route_table_new(config, &config->listeners[0], 0, why, sizeof(why));
+	assert_non_null(router->listeners[0].routes);
 	router->groups = calloc(1, sizeof(*router->groups));
 	router->groups[0].config = group;
 	router->groups[0].wrr = wrr_new(weights, n, 0);
@@ -132,6 +156,12 @@ static inline struct router *relay_router(unsigned n)
 static inline struct config_group *relay_group(void)
 {
 	return &relay.worker.router->config->groups[0];
+}
+
+/* The route of all calls: to be changed before they begin. */
+static inline struct config_route *relay_route(void)
+{
+	return &relay.worker.router->config->listeners[0].routes[0];
 }
 
 static inline void relay_commit(unsigned n)
