@@ -14,6 +14,7 @@
 
 #include "base/buf.h"
 #include "proxy/downstream.h"
+#include "proxy/route.h"
 #include "proxy/stream.h"
 #include "proxy/worker.h"
 
@@ -49,6 +50,7 @@ static struct router *make_router(void)
 	struct router *router = calloc(1, sizeof(*router));
 	struct config *config = calloc(1, sizeof(*config));
 	static const uint32_t weight = 1;
+	char why[160];
 
 	router->refs = config->refs = 1;
 	router->config = config;
@@ -73,6 +75,14 @@ static struct router *make_router(void)
 	};
 	router->listeners = calloc(1, sizeof(*router->listeners));
 	router->listeners[0].config = &config->listeners[0];
+	config->listeners[0].n_routes = 1;
+	config->listeners[0].routes = calloc(1, sizeof(struct config_route));
+	config->listeners[0].routes[0] = (struct config_route){
+		.name = strdup("default"), .status = -1, .mirror_group = CONFIG_NO_GROUP,
+		.n_splits = 1, .splits = calloc(1, sizeof(struct config_split)),
+	};
+	router->listeners[0].routes =
+		route_table_new(config, &config->listeners[0], 0, why, sizeof(why));
 	router->groups = calloc(1, sizeof(*router->groups));
 	router->groups[0].config = &config->groups[0];
 	router->groups[0].wrr = wrr_new(&weight, 1, 0);

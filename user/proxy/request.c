@@ -8,8 +8,14 @@
 #include <errno.h>
 #include <string.h>
 
+#include "proxy/downstream.h"
 #include "proxy/grpc.h"
+#include "proxy/metadata.h"
+#include "proxy/route.h"
 #include "proxy/stream.h"
+#include "proxy/worker.h"
+
+#define REQUEST_ID_MAX 128 /* bytes; a client's longer one is replaced */
 
 void request_read(struct request_facts *facts, const struct h2_header *headers, size_t n)
 {
@@ -19,9 +25,12 @@ void request_read(struct request_facts *facts, const struct h2_header *headers, 
 	for (size_t i = 0; i < n; i++) {
 		const struct h2_header *header = &headers[i];
 
-		if (H2_HEADER_IS(header, ":method"))
+		if (H2_HEADER_IS(header, ":method")) {
 			post = header->value_len == 4 && !memcmp(header->value, "POST", 4);
-		else if (H2_HEADER_IS(header, "content-type"))
+			facts->head = header->value_len == 4 && !memcmp(header->value, "HEAD", 4);
+			facts->connect = header->value_len == 7 &&
+					 !memcmp(header->value, "CONNECT", 7);
+		} else if (H2_HEADER_IS(header, "content-type"))
 			grpc_type = grpc_content_type(header->value, header->value_len);
 		else if (H2_HEADER_IS(header, "grpc-timeout")) {
 			facts->has_timeout = true;
@@ -30,6 +39,66 @@ void request_read(struct request_facts *facts, const struct h2_header *headers, 
 		}
 	}
 	facts->grpc = post && grpc_type;
+}
+
+/* "192.0.2.1", "2001:db8::1", either with a port: "[2001:db8::1]:443". */
+static bool read_address(struct addr *addr, const char *text, size_t len)
+{
+	char copy[ADDR_TEXT_MAX];
+
+	while (len && (*text == ' ' || *text == '\t')) {
+		text++;
+		len--;
+	}
+	while (len && (text[len - 1] == ' ' || text[len - 1] == '\t'))
+		len--;
+	if (!len || len >= sizeof(copy))
+		return false;
+	memcpy(copy, text, len);
+	copy[len] = '\0';
+	if (copy[0] == '[' && copy[len - 1] == ']') {
+		copy[len - 1] = '\0';
+		return !addr_from_ip(addr, copy + 1, 0);
+	}
+	return !addr_from_ip(addr, copy, 0) || !addr_parse(addr, copy);
+}
+
+/* Where the last hops entries of one field's text begin; *hops is what is left to find. */
+static size_t last_entries(const char *text, size_t len, uint32_t *hops)
+{
+	size_t at = len;
+
+	while (*hops) {
+		while (at && text[at - 1] != ',')
+			at--;
+		(*hops)--;
+		if (!at || !*hops)
+			return at;
+		at--;
+	}
+	return len;
+}
+
+void request_source(struct addr *source, const struct h2_header *headers, size_t n, uint32_t hops)
+{
+	struct addr addr;
+
+	while (n--) {
+		const char *comma;
+		size_t at, len = headers[n].value_len;
+
+		if (!H2_HEADER_IS(&headers[n], "x-forwarded-for"))
+			continue;
+		at = last_entries(headers[n].value, len, &hops);
+		if (hops)
+			continue;
+		comma = memchr(headers[n].value + at, ',', len - at);
+		if (comma)
+			len = (size_t)(comma - headers[n].value);
+		if (read_address(&addr, headers[n].value + at, len - at))
+			*source = addr;
+		return;
+	}
 }
 
 struct builder {
@@ -54,58 +123,218 @@ static struct h2_header *put(struct builder *builder, const char *name, size_t n
 }
 #define PUT(builder, name, value, len) put(builder, name, sizeof(name) - 1, value, len)
 
-int request_build(struct stream *stream, const struct h2_header *headers, size_t n,
-		  const char *client_ip)
+/* The same without copies: of what lives as long as the stream. */
+static struct h2_header *refer(struct builder *builder, const char *name, size_t name_len,
+			       const char *value, size_t value_len)
 {
-	size_t bytes = 256, forwarded_len = 0, ip_len = strlen(client_ip);
-	struct builder builder = { 0 };
-	char *forwarded;
+	struct h2_header *field = &builder->fields[builder->n++];
 
-	for (size_t i = 0; i < n; i++) {
-		bytes += headers[i].name_len + headers[i].value_len;
-		if (H2_HEADER_IS(&headers[i], "x-forwarded-for"))
-			forwarded_len += headers[i].value_len + 2;
+	*field = (struct h2_header){ .name = name, .name_len = (uint32_t)name_len,
+				     .value = value, .value_len = (uint32_t)value_len };
+	return field;
+}
+#define REFER(builder, name, value, len) refer(builder, name, sizeof(name) - 1, value, len)
+
+/* What sluice sets itself, by what the client sent. */
+struct ours {
+	const struct h2_header *proto, *id; /* NULL: none that counts */
+	bool forwarded; /* x-forwarded-for is there */
+};
+
+static bool is_plain(const struct h2_header *header)
+{
+	if (!header->value_len || header->value_len > REQUEST_ID_MAX)
+		return false;
+	for (uint32_t i = 0; i < header->value_len; i++)
+		if (header->value[i] <= 0x20 || header->value[i] >= 0x7f)
+			return false;
+	return true;
+}
+
+/* True where sluice sets the field, so that the client's does not go through as it is. */
+static bool take_ours(struct ours *ours, const struct config_listener *listener,
+		      const struct h2_header *header)
+{
+	switch (header->name_len) {
+	case 12:
+		if (!listener->request_id || !H2_HEADER_IS(header, "x-request-id"))
+			return false;
+		if (!ours->id && is_plain(header))
+			ours->id = header;
+		return true;
+	case 15:
+		if (!H2_HEADER_IS(header, "x-forwarded-for"))
+			return false;
+		ours->forwarded = true;
+		return true;
+	case 17:
+		if (!H2_HEADER_IS(header, "x-forwarded-proto"))
+			return false;
+		if ((header->value_len == 4 && !memcmp(header->value, "http", 4)) ||
+		    (header->value_len == 5 && !memcmp(header->value, "https", 5)))
+			ours->proto = header;
+		return true;
+	default:
+		return false;
 	}
-	builder.fields = arena_alloc(&stream->arena, (n + 2) * sizeof(*builder.fields));
-	builder.at = arena_alloc(&stream->arena, bytes + ip_len);
-	forwarded = forwarded_len ? arena_alloc(&stream->arena, forwarded_len + ip_len) : NULL;
-	if (!builder.fields || !builder.at || (forwarded_len && !forwarded))
+}
+
+/* The last hops entries of all x-forwarded-for fields, each with ", " behind it. */
+static size_t trusted_entries(char *out, const struct h2_header *headers, size_t n, uint32_t hops)
+{
+	size_t first = n, at = 0, len = 0;
+
+	while (first && hops) {
+		const struct h2_header *header = &headers[--first];
+
+		if (H2_HEADER_IS(header, "x-forwarded-for"))
+			at = last_entries(header->value, header->value_len, &hops);
+	}
+	if (hops)
+		return 0; /* did not come through all of them: whose words these are is not known */
+	for (; first < n; first++, at = 0) {
+		const struct h2_header *header = &headers[first];
+
+		if (!H2_HEADER_IS(header, "x-forwarded-for"))
+			continue;
+		while (at < header->value_len && header->value[at] == ' ')
+			at++;
+		memcpy(out + len, header->value + at, header->value_len - at);
+		len += header->value_len - at;
+		memcpy(out + len, ", ", 2);
+		len += 2;
+	}
+	return len;
+}
+
+static int put_forwarded(struct builder *builder, struct stream *stream,
+			 const struct config_listener *listener, const struct h2_header *headers,
+			 size_t n, const struct ours *ours)
+{
+	const char *ip = stream->client->peer_ip;
+	size_t bytes = 0, len = strlen(ip);
+	struct addr source;
+	char *text;
+
+	stream->client_ip = ip;
+	if (!listener->trusted_hops || !ours->forwarded) {
+		/* The text lives with the connection: no copy of it is needed. */
+		REFER(builder, "x-forwarded-for", ip, len);
+		return 0;
+	}
+	for (size_t i = 0; i < n; i++)
+		if (H2_HEADER_IS(&headers[i], "x-forwarded-for"))
+			bytes += headers[i].value_len + 2;
+	text = arena_alloc(&stream->arena, bytes + len);
+	if (!text)
 		return -ENOMEM;
-	forwarded_len = 0;
+	bytes = trusted_entries(text, headers, n, listener->trusted_hops);
+	memcpy(text + bytes, ip, len);
+	REFER(builder, "x-forwarded-for", text, bytes + len);
+	source = stream->client->peer;
+	request_source(&source, headers, n, listener->trusted_hops);
+	if (!addr_equal(&source, &stream->client->peer)) {
+		text = arena_alloc(&stream->arena, ADDR_TEXT_MAX);
+		if (!text)
+			return -ENOMEM;
+		stream->client_ip = addr_format_ip(&source, text, ADDR_TEXT_MAX);
+	}
+	return 0;
+}
+
+static void put_request_id(struct builder *builder, struct stream *stream,
+			   const struct h2_header *given)
+{
+	static const char digits[] = "0123456789abcdef";
+	size_t len = given ? given->value_len : 32;
+	char *text = builder->at;
+
+	if (given) {
+		memcpy(text, given->value, len);
+	} else {
+		for (size_t i = 0; i < len; i += 16) {
+			uint64_t random = worker_random(stream->worker);
+
+			for (size_t k = 0; k < 16; k++, random >>= 4)
+				text[i + k] = digits[random & 15];
+		}
+	}
+	text[len] = '\0';
+	builder->at += len + 1;
+	stream->request_id = text;
+	/* Each is new: they would only push others out of HPACK's table. */
+	REFER(builder, "x-request-id", text, len)->sensitive = true;
+}
+
+static int apply_edits(struct stream *stream, const struct h2_header *headers, size_t n)
+{
+	struct stream_headers received = { .fields = (struct h2_header *)headers, .n = n };
+	int err = metadata_edit(stream->route->request, stream, &stream->request, &received);
+
+	for (size_t i = 0; !err && stream->timeout_field && i < stream->request.n; i++)
+		if (H2_HEADER_IS(&stream->request.fields[i], "grpc-timeout"))
+			stream->timeout_field = &stream->request.fields[i];
+	return err;
+}
+
+int request_build(struct stream *stream, const struct config_listener *listener,
+		  const struct h2_header *headers, size_t n)
+{
+	struct builder builder = { 0 };
+	struct ours ours = { 0 };
+	size_t bytes = REQUEST_ID_MAX + 1;
+
+	for (size_t i = 0; i < n; i++)
+		bytes += headers[i].name_len + headers[i].value_len;
+	builder.fields = arena_alloc(&stream->arena, (n + 3) * sizeof(*builder.fields));
+	builder.at = arena_alloc(&stream->arena, bytes);
+	if (!builder.fields || !builder.at)
+		return -ENOMEM;
 	for (size_t i = 0; i < n; i++) {
 		const struct h2_header *header = &headers[i];
 
-		if (H2_HEADER_IS(header, ":scheme")) {
-			PUT(&builder, ":scheme", "http", 4);
-		} else if (H2_HEADER_IS(header, "grpc-timeout")) {
+		if (H2_HEADER_IS(header, ":scheme"))
+			REFER(&builder, ":scheme", "http", 4);
+		else if (H2_HEADER_IS(header, "grpc-timeout"))
 			stream->timeout_field = PUT(&builder, "grpc-timeout", header->value,
 						    header->value_len);
-		} else if (H2_HEADER_IS(header, "x-forwarded-for")) {
-			memcpy(forwarded + forwarded_len, header->value, header->value_len);
-			forwarded_len += header->value_len;
-			memcpy(forwarded + forwarded_len, ", ", 2);
-			forwarded_len += 2;
-		} else if (!H2_HEADER_IS(header, "x-forwarded-proto") &&
-			   !h2_header_is_connection_specific(header)) {
+		else if (!take_ours(&ours, listener, header) &&
+			 !h2_header_is_connection_specific(header))
 			put(&builder, header->name, header->name_len, header->value,
 			    header->value_len)
 				->sensitive = header->sensitive;
-		}
 	}
-	if (forwarded_len) {
-		memcpy(forwarded + forwarded_len, client_ip, ip_len);
-		client_ip = forwarded;
-		ip_len += forwarded_len;
-	}
-	/* The text is in the arena or with the connection: no copy of it is needed. */
-	builder.fields[builder.n++] = (struct h2_header){
-		.name = "x-forwarded-for", .name_len = 15,
-		.value = client_ip, .value_len = (uint32_t)ip_len,
-	};
-	builder.fields[builder.n++] = (struct h2_header){
-		.name = "x-forwarded-proto", .name_len = 17, .value = "https", .value_len = 5,
-	};
+	if (listener->request_id)
+		put_request_id(&builder, stream, ours.id);
+	if (put_forwarded(&builder, stream, listener, headers, n, &ours))
+		return -ENOMEM;
+	if (listener->trusted_hops && ours.proto && ours.proto->value_len == 4)
+		REFER(&builder, "x-forwarded-proto", "http", 4);
+	else
+		REFER(&builder, "x-forwarded-proto", "https", 5);
 	stream->request.fields = builder.fields;
 	stream->request.n = builder.n;
-	return 0;
+	return stream->route->request ? apply_edits(stream, headers, n) : 0;
+}
+
+static bool is_ours(const struct h2_header *header)
+{
+	return H2_HEADER_IS(header, "x-request-id") || H2_HEADER_IS(header, "x-forwarded-for") ||
+	       H2_HEADER_IS(header, "x-forwarded-proto");
+}
+
+int request_trailers(struct stream *stream, const struct h2_header *headers, size_t n)
+{
+	struct stream_headers *trailers = &stream->up.trailers;
+	size_t kept = 0;
+
+	if (stream_copy_headers(stream, trailers, headers, n))
+		return -ENOMEM;
+	for (size_t i = 0; i < trailers->n; i++)
+		if (!is_ours(&trailers->fields[i]))
+			trailers->fields[kept++] = trailers->fields[i];
+	trailers->n = kept;
+	return stream->route && stream->route->request ?
+		       metadata_edit_trailers(stream->route->request, stream, trailers) :
+		       0;
 }

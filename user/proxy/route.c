@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/base64.h"
+#include "proxy/metadata.h"
 #include "proxy/route_internal.h"
 
 #define HOST_PATHS_MAX 256 /* keys of one route in by_host_path; with more it goes by its paths */
@@ -244,6 +245,19 @@ static int place(struct route_table *table, uint32_t number)
 
 /* ---- the table ---- */
 
+static bool uses_san(const struct config *config, const struct config_route *route)
+{
+	for (size_t i = 0; i < route->n_splits; i++)
+		if (config->groups[route->splits[i].group].hash_key.source == KEY_SAN)
+			return true;
+	return route->sticky.source == KEY_SAN || route->calls_key.source == KEY_SAN;
+}
+
+bool route_table_wants_peer(const struct route_table *table)
+{
+	return table->wants_peer;
+}
+
 static int build_route(struct build *build, const struct config *config, uint32_t slot)
 {
 	struct route_table *table = build->table;
@@ -265,7 +279,10 @@ static int build_route(struct build *build, const struct config *config, uint32_
 		err = build_metadata(build, conditions);
 	if (err)
 		return err;
-	if (route_split_new(compiled, config, slot) || place(table, number))
+	table->wants_peer |= match->snis.n || match->sans.n || uses_san(config, build->route);
+	if (metadata_edits_new(&compiled->route.request, &build->route->request, build->route) ||
+	    metadata_edits_new(&compiled->route.response, &build->route->response, NULL) ||
+	    route_split_new(compiled, config, slot) || place(table, number))
 		return no_memory(build);
 	return 0;
 }
@@ -325,6 +342,8 @@ static void free_route(struct route_compiled *compiled)
 	free_names(&conditions->hosts);
 	free_names(&conditions->snis);
 	free_names(&conditions->sans);
+	metadata_edits_free(compiled->route.request);
+	metadata_edits_free(compiled->route.response);
 	route_split_free(compiled);
 }
 

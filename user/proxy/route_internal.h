@@ -85,6 +85,7 @@ struct route_table {
 	size_t n_keys;
 	uint64_t key_lengths; /* bit n: a key of a length that is n modulo 64 */
 	size_t n_regexes;
+	bool wants_peer;
 	/* scratch of a look-up: one thread, one call at a time */
 	uint16_t *next; /* ROUTE_HEADERS_MAX: the key's next header + 1 */
 	char *binary;	/* ROUTE_BINARY_MAX; NULL where no route has -bin conditions */

@@ -137,7 +137,7 @@ static void read_key(struct key_bytes *to, const struct config_key *key,
 		if (facts->source) {
 			addr_to_mapped(facts->source, to->address);
 			to->bytes = to->address;
-			to->len = sizeof(to->address);
+			to->len = IN6_IS_ADDR_V4MAPPED((struct in6_addr *)to->address) ? 16 : 8;
 		}
 		break;
 	case KEY_METADATA:
@@ -163,6 +163,18 @@ uint64_t route_key_hash(const struct config_key *key, const struct route_facts *
 		return 0;
 	read_key(&bytes, key, facts);
 	return siphash(hash_key, bytes.bytes ? bytes.bytes : "", bytes.len);
+}
+
+uint64_t route_key_secret_hash(const struct config_key *key, const struct route_facts *facts,
+			       const uint8_t secret[16], uint32_t route_id)
+{
+	struct key_bytes bytes;
+	uint64_t words[2];
+
+	read_key(&bytes, key, facts);
+	words[0] = route_id;
+	words[1] = bytes.bytes ? siphash(secret, bytes.bytes, bytes.len) : 0;
+	return siphash(secret, words, sizeof(words));
 }
 
 uint32_t route_group(const struct route *route, const struct route_facts *facts)

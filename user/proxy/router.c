@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "base/siphash.h"
+#include "proxy/route.h"
 #include "proxy/tls.h"
 
 /* Of what names the endpoint on every node: its address and port. */
@@ -95,6 +96,10 @@ struct router *router_new(struct config *config, uint32_t slot, char *why, size_
 		router->listeners[i].tls = tls_server_context_new(listener, why, why_size);
 		if (!router->listeners[i].tls)
 			goto fail;
+		router->listeners[i].routes =
+			route_table_new(config, listener, slot, why, why_size);
+		if (!router->listeners[i].routes)
+			goto fail;
 	}
 	for (size_t i = 0; i < config->n_groups; i++)
 		if (build_group(&router->groups[i], &config->groups[i], slot))
@@ -115,8 +120,10 @@ void router_unref(struct router *router)
 {
 	if (!router || --router->refs)
 		return;
-	for (size_t i = 0; router->listeners && i < router->config->n_listeners; i++)
+	for (size_t i = 0; router->listeners && i < router->config->n_listeners; i++) {
 		tls_context_free(router->listeners[i].tls);
+		route_table_free(router->listeners[i].routes);
+	}
 	for (size_t i = 0; router->groups && i < router->config->n_groups; i++) {
 		wrr_free(router->groups[i].wrr);
 		least_request_free(router->groups[i].least_request);
@@ -135,12 +142,4 @@ struct router_listener *router_listener(const struct router *router, uint32_t li
 		if (router->config->listeners[i].id == listener_id)
 			return &router->listeners[i];
 	return NULL;
-}
-
-struct router_group *router_match(const struct router *router,
-				  const struct router_listener *listener)
-{
-	uint32_t group = listener->config->group;
-
-	return group < router->config->n_groups ? &router->groups[group] : NULL;
 }

@@ -17,11 +17,13 @@
 #include "balance/wrr.h"
 #include "config/config.h"
 
+struct route_table;
 struct tls_context;
 
 struct router_listener {
 	const struct config_listener *config;
 	struct tls_context *tls;
+	struct route_table *routes;
 };
 
 /* What the health of a group's backends comes to: worked out when the group's epoch has changed. */
@@ -58,8 +60,5 @@ void router_unref(struct router *router); /* takes NULL */
 
 /* NULL where no listener has this id (any more). */
 struct router_listener *router_listener(const struct router *router, uint32_t listener_id);
-/* The group that a call at this listener goes to; NULL: none. */
-struct router_group *router_match(const struct router *router,
-				  const struct router_listener *listener);
 
 #endif

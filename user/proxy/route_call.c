@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * route_call.c - see route_call.h. What a route does not use costs nothing: no atomic and no hash
+ * but the count of its calls.
+ */
+#include "proxy/route_call.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "proxy/downstream.h"
+#include "proxy/reply.h"
+#include "proxy/request.h"
+#include "proxy/route.h"
+#include "proxy/router.h"
+#include "proxy/stream.h"
+#include "proxy/tls.h"
+#include "proxy/worker.h"
+#include "shared/call_limit.h"
+
+/* A client told to wait longer may as well ask again. */
+#define PUSHBACK_MAX_MS 60000
+
+static void answer_limited(struct stream *stream, uint64_t wait_ns)
+{
+	const struct config_route *config = stream->route->config;
+	uint64_t wait_ms = wait_ns / NS_PER_MS + 1;
+	char text[12];
+	struct h2_header pushback = { .name = "grpc-retry-pushback-ms", .name_len = 22,
+				      .value = text };
+
+	if (wait_ms > PUSHBACK_MAX_MS)
+		wait_ms = PUSHBACK_MAX_MS;
+	pushback.value_len = (uint32_t)snprintf(text, sizeof(text), "%u", (unsigned)wait_ms);
+	worker_count(&stream->worker->stats->rate_limited);
+	__atomic_fetch_add(&stream->worker->state.routes[config->id].rate_limited, 1,
+			   __ATOMIC_RELAXED);
+	reply_error_with(stream, &pushback, ERROR_RATE_LIMITED, config->name, (unsigned)wait_ms);
+}
+
+static void answer_full(struct stream *stream)
+{
+	const struct config_route *config = stream->route->config;
+
+	worker_count(&stream->worker->stats->route_full);
+	__atomic_fetch_add(&stream->worker->state.routes[config->id].route_full, 1,
+			   __ATOMIC_RELAXED);
+	reply_error(stream, ERROR_ROUTE_FULL, config->name, config->max_calls);
+}
+
+/* False: over one of the route's limits, and answered. */
+static bool within_limits(struct stream *stream, const struct route_facts *facts)
+{
+	const struct config_route *config = stream->route->config;
+	struct worker *worker = stream->worker;
+
+	if (config->calls.interval_ns) {
+		uint64_t key = route_key_secret_hash(&config->calls_key, facts, worker->hash_key,
+						     config->id);
+		uint64_t wait_ns = call_limit_take(&worker->state, key, &config->calls,
+						   loop_now(&worker->loop));
+
+		if (wait_ns) {
+			answer_limited(stream, wait_ns);
+			return false;
+		}
+	}
+	if (config->max_calls) {
+		stream->route_counted = state_count_up_below(&worker->state, worker->slot,
+							     STATE_ROUTE_CALLS, config->id,
+							     config->max_calls);
+		if (!stream->route_counted) {
+			answer_full(stream);
+			return false;
+		}
+	}
+	return true;
+}
+
+static const char *value_of(const struct h2_header *headers, size_t n, const char *name)
+{
+	for (size_t i = 0; i < n; i++)
+		if (h2_header_is(&headers[i], name, strlen(name)))
+			return headers[i].value;
+	return "";
+}
+
+bool route_call(struct stream *stream, const struct router_listener *listener,
+		const struct h2_header *headers, size_t n)
+{
+	struct downstream *client = stream->client;
+	struct addr source = client->peer;
+	struct route_facts facts = { .headers = headers, .n = n, .source = &source };
+	const struct config_route *config;
+
+	if (listener->config->trusted_hops)
+		request_source(&source, headers, n, listener->config->trusted_hops);
+	if (route_table_wants_peer(listener->routes) && h2_tls(client->h2))
+		facts.peer = tls_peer(h2_tls(client->h2));
+	stream->route = route_match(listener->routes, &facts, NULL);
+	if (!stream->route) {
+		reply_error(stream, ERROR_NO_ROUTE, listener->config->name,
+			    value_of(headers, n, ":path"), value_of(headers, n, ":authority"));
+		return false;
+	}
+	config = stream->route->config;
+	__atomic_fetch_add(&stream->worker->state.routes[config->id].calls, 1, __ATOMIC_RELAXED);
+	if (!within_limits(stream, &facts))
+		return false;
+	if (!config->n_splits) {
+		reply_fixed(stream, (enum grpc_status)config->status, config->message);
+		return false;
+	}
+	stream->group = &stream->router->groups[route_group(stream->route, &facts)];
+	if (stream->group->config->balance == BALANCE_CONSISTENT_HASH)
+		stream->hash = route_key_hash(&stream->group->config->hash_key, &facts);
+	return true;
+}
