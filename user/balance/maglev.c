@@ -14,7 +14,7 @@
 #include <string.h>
 
 #define NOBODY UINT16_MAX
-/* After so many slots of unusable entries one look at all entries is cheaper than going on. */
+/* After so many unusable entries one look at all of them is cheaper than going on. */
 #define PASSED_MAX 64
 
 static const struct size {
@@ -203,19 +203,21 @@ static int pick_among_few(const struct maglev *maglev, balance_usable usable, vo
 
 int maglev_pick(struct maglev *maglev, balance_usable usable, void *ctx, uint64_t key)
 {
-	uint32_t slot = (uint32_t)(((key >> 32) * maglev->slots) >> 32);
+	uint64_t word = key;
 
 	if (!maglev->slots)
 		return -1;
 	if (!maglev->narrow && !maglev->wide && !build(maglev))
 		return pick_among_few(maglev, usable, ctx, key); /* in the wrong place, but served */
 	for (uint32_t passed = 0; passed < PASSED_MAX; passed++) {
+		uint32_t slot = (uint32_t)(((word >> 32) * maglev->slots) >> 32);
 		uint32_t index = maglev->narrow ? maglev->narrow[slot] : maglev->wide[slot];
 
 		if (usable(ctx, index))
 			return (int)index;
-		if (++slot == maglev->slots)
-			slot = 0;
+		/* Not the slot beside it: neighbours' owners depend on each other, and the keys of an
+		 * entry that is gone would all go to a few. */
+		word = mix(word + 0x9e3779b97f4a7c15ull);
 	}
 	return pick_among_few(maglev, usable, ctx, key);
 }

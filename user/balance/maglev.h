@@ -16,8 +16,8 @@ struct maglev;
  * picked. NULL: no memory. */
 struct maglev *maglev_new(const uint64_t *hashes, const uint32_t *weights, uint32_t n);
 void maglev_free(struct maglev *maglev);
-/* The entry of key (a uniform hash), or where it is not usable that of a slot after it, so that only
- * the keys of such entries move. -1 where none is usable. */
+/* The entry of key (a uniform hash), or where it is not usable that of the key's next slot, so that
+ * only the keys of such entries move, and to all others by weight. -1 where none is usable. */
 int maglev_pick(struct maglev *maglev, balance_usable usable, void *ctx, uint64_t key);
 
 #endif
