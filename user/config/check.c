@@ -146,7 +146,8 @@ uint32_t check_group(const struct check *check, const struct node *reference)
 	const char *wanted, *nearest;
 	size_t low = 0, high = check->n_group_names;
 
-	if (!check->n_group_names || !reference || scalar_text(reference, &wanted) != SCALAR_OK)
+	if (!check->groups || check->groups->kind != NODE_SEQUENCE || !check->groups->n_children ||
+	    !reference || scalar_text(reference, &wanted) != SCALAR_OK)
 		return CONFIG_NO_GROUP;
 	while (low < high) { /* the first of those with the name, or behind where it would be */
 		size_t middle = (low + high) / 2;

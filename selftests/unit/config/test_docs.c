@@ -59,6 +59,15 @@ static void format_number(enum schema_type type, uint64_t value, char out[32])
 	case SCHEMA_RATE:
 		snprintf(out, 32, "%" PRIu64 "/s", value);
 		break;
+	case SCHEMA_PERCENT:
+		snprintf(out, 32, "%" PRIu64 "%%", value);
+		break;
+	case SCHEMA_SHARE:
+		snprintf(out, 32, "%g%%", (double)value / 100);
+		break;
+	case SCHEMA_FACTOR:
+		snprintf(out, 32, "%g", (double)value / 1000);
+		break;
 	default:
 		snprintf(out, 32, "%" PRIu64, value);
 	}
@@ -68,7 +77,8 @@ static void format_number(enum schema_type type, uint64_t value, char out[32])
  * not know. */
 static void expect_columns(const struct schema_field *field, char out[256])
 {
-	char preset[32], least[32], most[32];
+	bool or_zero = field->flags & SCHEMA_OR_ZERO;
+	char preset[32], zero[34] = "", least[32], most[32];
 	const struct schema_choice *choice;
 	size_t len;
 
@@ -80,11 +90,18 @@ static void expect_columns(const struct schema_field *field, char out[256])
 	case SCHEMA_UINT:
 	case SCHEMA_DURATION:
 	case SCHEMA_SIZE:
-		if (field->preset < field->min) /* the default depends on another key */
+	case SCHEMA_PERCENT:
+	case SCHEMA_SHARE:
+	case SCHEMA_FACTOR:
+		if (or_zero)
+			format_number(field->type, 0, zero);
+		if (field->flags & SCHEMA_REQUIRED)
+			snprintf(out, 256, "| required | %s to %s | ", least, most);
+		else if (field->preset < field->min && !or_zero) /* depends on another key */
 			snprintf(out, 256, " | %s to %s | ", least, most);
 		else
-			snprintf(out, 256, "| `%s` | %s%s to %s | ", preset,
-				 field->flags & SCHEMA_OR_ZERO ? "0s, " : "", least, most);
+			snprintf(out, 256, "| `%s` | %s%s%s to %s | ", preset, zero,
+				 or_zero ? ", " : "", least, most);
 		break;
 	case SCHEMA_RATE:
 		snprintf(out, 256, "| %s | %s to %s | ",
@@ -131,7 +148,7 @@ static unsigned check_rows(const char *doc, const struct schema_map *map, const 
 		snprintf(path, sizeof(path), "%s%s", prefix, field->key);
 		snprintf(start, sizeof(start), "\n| `%s` | ", path);
 		at = strstr(doc, start);
-		if (!at && field->type != SCHEMA_MAP) /* mappings need no row of their own */
+		if (!at && (list || !field->map)) /* mappings need no row of their own */
 			fail_msg("%s has no row for %s", DOC, path);
 		if (at) {
 			rows++;

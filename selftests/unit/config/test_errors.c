@@ -36,7 +36,7 @@ static void unknown_keys_name_the_nearest_known(void **state)
 		  "\"listeners\"?\n" },
 		{ TOP("colour: red"),
 		  "f:1:1: unknown key \"colour\" in the config file, want one of: listeners, "
-		  "groups, workers, runtime, control, log, drain, limits, kernel\n" },
+		  "groups, workers, runtime, control, log, drain, errors, limits, kernel\n" },
 		{ TOP("kernel: {mod: off}"),
 		  "f:1:10: unknown key \"mod\" in kernel, did you mean \"mode\"?\n" },
 		{ TOP("kernel: {per_source: {new_connections: 1/s, brust: 2}, mode: auto, "
@@ -48,17 +48,17 @@ static void unknown_keys_name_the_nearest_known(void **state)
 		  "f:5:18: unknown key \"intervall\" in health_check, did you mean "
 		  "\"interval\"?\n"
 		  "f:5:33: unknown key \"color\" in health_check, want one of: protocol, method, "
-		  "path, codes, service, interval, timeout, healthy_threshold, "
+		  "path, authority, codes, service, interval, timeout, healthy_threshold, "
 		  "unhealthy_threshold, port\n" },
 		{ IN_LISTENER("  certificates: {}"),
 		  "f:7:3: unknown key \"certificates\" in listener, did you mean "
 		  "\"certificate\"?\n" },
 		{ TOP("\"\": 1"),
 		  "f:1:1: unknown key \"\" in the config file, want one of: listeners, groups, "
-		  "workers, runtime, control, log, drain, limits, kernel\n" },
+		  "workers, runtime, control, log, drain, errors, limits, kernel\n" },
 		{ TOP("<<: {}"),
 		  "f:1:1: unknown key \"<<\" in the config file, want one of: listeners, groups, "
-		  "workers, runtime, control, log, drain, limits, kernel\n" },
+		  "workers, runtime, control, log, drain, errors, limits, kernel\n" },
 	};
 
 	EXPECT(cases);
@@ -79,7 +79,7 @@ static void what_is_missing_is_said_with_an_example(void **state)
 		  "f:2:3: listener without address, want for example address: \"[::]:443\"\n"
 		  "f:2:3: listener without certificate, want for example certificate: {chain: "
 		  "/etc/sluice/tls/chain.pem, key: /etc/sluice/tls/key.pem}\n"
-		  "f:2:3: listener without group, want for example group: greeter\n" },
+		  "f:2:3: listener without group, want for example group: greeter (or routes)\n" },
 		{ A_LISTENER "groups:\n- {name: g}\n",
 		  "f:3:3: group without backends, want for example backends: [{address: "
 		  "192.0.2.11:50051}]\n" },
@@ -152,14 +152,15 @@ static void wrong_types_say_what_stands_there_and_what_should(void **state)
 		  "f:1:29: format \"xml\" is unknown, want text or json\n" },
 		{ IN_LISTENER("  protocol: http"),
 		  "f:7:13: protocol \"http\" is unknown, want https\n" },
-		{ IN_GROUP("  protocol: http"), "f:5:13: protocol \"http\" is unknown, want grpc\n" },
-		{ IN_GROUP("  balance: random"), "f:5:12: balance \"random\" is unknown, want "
-						 "weighted_round_robin or least_request\n" },
+		{ IN_GROUP("  protocol: http"), "f:5:13: protocol \"http\" is unknown, want grpc or http2\n" },
+		{ IN_GROUP("  balance: best"), "f:5:12: balance \"best\" is unknown, want "
+					       "weighted_round_robin, least_request, "
+					       "consistent_hash or random\n" },
 		{ IN_GROUP("  on_all_down: close"),
 		  "f:5:16: on_all_down \"close\" is unknown, want accept, reset or drop\n" },
 		{ IN_GROUP("  health_check: {protocol: http, method: GET}"),
-		  "f:5:28: protocol \"http\" is unknown, want grpc\n"
-		  "f:5:42: method \"GET\" is unknown, want POST\n" },
+		  "f:5:28: protocol \"http\" is unknown, want grpc or tcp\n"
+		  "f:5:42: method \"GET\" is unknown, want POST or WATCH\n" },
 		{ IN_GROUP("  health_check: true"),
 		  "f:5:17: health_check is a truth value (\"true\"), want a mapping: protocol: "
 		  "...\n" },
@@ -369,7 +370,7 @@ static void bad_prefixes_are_refused(void **state)
 
 static void bad_status_codes_are_refused(void **state)
 {
-	static const char want[] = "want grpc-status numbers 0 to 63 or ranges: [0, 12, 4-5]\n";
+	static const char want[] = "want grpc-status names, numbers 0 to 63 or ranges: [0, 12, 4-5]\n";
 	static const char *const bad[] = { "64", "-1", "5-4", "0-64", "1-", "1-2-3", "a",
 					   "1.5", "0 - 5", "999", "1 2", "0x1", "0-63x" };
 	char text[512], report[512];
@@ -381,13 +382,13 @@ static void bad_status_codes_are_refused(void **state)
 	}
 	static const struct error_case cases[] = {
 		{ IN_GROUP("  health_check: {codes: 0}"),
-		  "f:5:25: codes is a number (\"0\"), want grpc-status numbers 0 to 63 or ranges: "
+		  "f:5:25: codes is a number (\"0\"), want grpc-status names, numbers 0 to 63 or ranges: "
 		  "[0, 12, 4-5]\n" },
 		{ IN_GROUP("  health_check: {codes: []}"),
-		  "f:5:25: codes is empty, want grpc-status numbers 0 to 63 or ranges: [0, 12, "
+		  "f:5:25: codes is empty, want grpc-status names, numbers 0 to 63 or ranges: [0, 12, "
 		  "4-5]\n" },
 		{ IN_GROUP("  health_check: {codes: [[0]]}"),
-		  "f:5:26: code is a sequence, want grpc-status numbers 0 to 63 or ranges: [0, 12, "
+		  "f:5:26: code is a sequence, want grpc-status names, numbers 0 to 63 or ranges: [0, 12, "
 		  "4-5]\n" },
 	};
 	EXPECT(cases);
@@ -558,8 +559,8 @@ static void every_error_is_reported_in_the_file_s_order(void **state)
 		  "- {name: a, address: 1, certificate: {chain: c, key: k}, group: h}\n"
 		  "- x\n"
 		  "drain: {grace: 1}\n",
-		  "f:2:58: balance \"best\" is unknown, want weighted_round_robin or "
-		  "least_request\n"
+		  "f:2:58: balance \"best\" is unknown, want weighted_round_robin, "
+		  "least_request, consistent_hash or random\n"
 		  "f:3:10: workers is text (\"none\"), want auto, or a whole number 1 to 128\n"
 		  "f:5:22: address is a number (\"1\"), want text such as \"[::]:443\"\n"
 		  "f:5:65: group \"h\" is not defined, want a name given under groups\n"

@@ -168,7 +168,7 @@ static void line_breaks_and_controls_in_values_are_refused(void **state)
 	expect("\"a\\x1bb\": 1\n" A_LISTENER A_GROUP,
 	       "f:1:1: text with a line break or control character, want one line\n"
 	       "f:1:1: unknown key \"a\\x1bb\" in the config file, want one of: listeners, groups, "
-	       "workers, runtime, control, log, drain, limits, kernel\n");
+	       "workers, runtime, control, log, drain, errors, limits, kernel\n");
 }
 
 static void what_is_no_yaml_is_refused_with_its_place(void **state)
