@@ -165,6 +165,8 @@ int32_t h2_submit_request(struct h2 *h2, const struct h2_header *headers, size_t
 /* Server. end: no body (Trailers-Only). 0 or -errno. */
 int h2_submit_response(struct h2 *h2, int32_t id, const struct h2_header *headers, size_t n,
 		       bool end);
+/* Server: a 1xx response, before h2_submit_response. 0 or -errno. */
+int h2_submit_informational(struct h2 *h2, int32_t id, const struct h2_header *headers, size_t n);
 /* Only from within on_pull that sets *end: the trailers that end the stream. 0 or -errno. */
 int h2_submit_trailers(struct h2 *h2, int32_t id, const struct h2_header *headers, size_t n);
 /* More DATA (or the end) can be pulled now. */

@@ -65,6 +65,16 @@ static enum h2_block block_kind(const struct h2 *h2, const struct h2_stream *str
 	return H2_BLOCK_RESPONSE;
 }
 
+/* 204 and 304, RFC 9110 6.4.1. */
+static bool status_has_no_body(const struct h2_fields *block)
+{
+	size_t n;
+	const struct h2_header *headers = h2_fields_headers(block, &n);
+
+	return n && headers[0].value_len == 3 &&
+	       (!memcmp(headers[0].value, "204", 3) || !memcmp(headers[0].value, "304", 3));
+}
+
 static void deliver_block(struct h2 *h2, struct h2_stream *stream, struct h2_fields *block,
 			  bool end)
 {
@@ -76,6 +86,8 @@ static void deliver_block(struct h2 *h2, struct h2_stream *stream, struct h2_fie
 	size_t n;
 
 	verdict = h2_fields_check(block, kind, &content_length);
+	if (kind == H2_BLOCK_RESPONSE && (stream->head || status_has_no_body(block)))
+		content_length = 0; /* it tells of another response's body */
 	if (verdict == H2_FIELDS_MALFORMED || verdict == H2_FIELDS_NOMEM ||
 	    (kind == H2_BLOCK_TRAILERS && !end) || (kind == H2_BLOCK_INFORMATIONAL && end) ||
 	    (end && content_length > 0)) {

@@ -311,6 +311,15 @@ void h2_stream_set_user(struct h2 *h2, int32_t id, void *user)
 
 /* ---- submissions ---- */
 
+/* The method is among the pseudo-header fields, which come first. */
+static bool is_head(const struct h2_header *headers, size_t n)
+{
+	for (size_t i = 0; i < n && headers[i].name[0] == ':'; i++)
+		if (H2_HEADER_IS(&headers[i], ":method"))
+			return headers[i].value_len == 4 && !memcmp(headers[i].value, "HEAD", 4);
+	return false;
+}
+
 int32_t h2_submit_request(struct h2 *h2, const struct h2_header *headers, size_t n, bool end,
 			  void *stream_user)
 {
@@ -339,6 +348,7 @@ int32_t h2_submit_request(struct h2 *h2, const struct h2_header *headers, size_t
 	stream->user = stream_user;
 	stream->local_end = end;
 	stream->has_body = !end;
+	stream->head = is_head(headers, n);
 	stream->send_window = session->peer_initial_window;
 	stream->receive_window = session->own_initial_window;
 	h2_stream_opened(h2);
@@ -364,6 +374,15 @@ int h2_submit_response(struct h2 *h2, int32_t id, const struct h2_header *header
 	else
 		h2_send_ready(h2, stream);
 	return 0;
+}
+
+int h2_submit_informational(struct h2 *h2, int32_t id, const struct h2_header *headers, size_t n)
+{
+	struct h2_stream *stream = h2_streams_find(h2->session, id);
+
+	if (!stream || stream->closing || stream->local_end || stream->has_body)
+		return -EINVAL;
+	return h2_send_headers(h2, id, headers, n, false);
 }
 
 int h2_submit_trailers(struct h2 *h2, int32_t id, const struct h2_header *headers, size_t n)

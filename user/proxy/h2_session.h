@@ -72,6 +72,7 @@ struct h2_stream {
 	bool remote_end;	/* END_STREAM came */
 	bool headers_done;	/* the first (final) header block came */
 	bool has_body;		/* on_pull may be asked */
+	bool head;		/* client: the request was HEAD, so the response has no body */
 	bool closing;		/* over: on_stream_closed is due at the flush */
 	uint32_t close_code;
 	uint64_t queued_at; /* client: where in all control bytes its HEADERS begin */

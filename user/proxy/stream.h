@@ -81,6 +81,7 @@ struct stream {
 	struct loop_timer deadline_timer;
 	uint32_t tried[STREAM_ATTEMPTS_MAX]; /* endpoint ids */
 	uint32_t attempts;
+	uint32_t n_informational; /* 1xx responses passed on */
 	struct outcome_attempt attempt; /* the one under way */
 	size_t credited; /* bytes sent again whose window was given back at the first attempt */
 	int grpc_status;	 /* as the client sees it; -1: not known yet */
@@ -113,6 +114,7 @@ void stream_reap(struct worker *worker);
 
 /* For upstream.c. */
 void stream_up_response(struct stream *stream, const struct h2_header *headers, size_t n, bool end);
+void stream_up_informational(struct stream *stream, const struct h2_header *headers, size_t n);
 void stream_up_trailers(struct stream *stream, const struct h2_header *headers, size_t n);
 void stream_up_data(struct stream *stream, const uint8_t *data, size_t size);
 void stream_up_end(struct stream *stream);

@@ -22,6 +22,8 @@
 #include "proxy/stream.h"
 #include "proxy/worker.h"
 
+#define INFORMATIONAL_MAX 8
+
 void stream_enter(struct stream *stream, struct pool_endpoint *endpoint)
 {
 	stream->endpoint = endpoint;
@@ -198,6 +200,13 @@ void stream_up_response(struct stream *stream, const struct h2_header *headers, 
 		stream->down.end = true;
 		drop_rest_of_request(stream);
 	}
+}
+
+/* 1xx mean nothing to gRPC. Few, since they wait outside of any window. */
+void stream_up_informational(struct stream *stream, const struct h2_header *headers, size_t n)
+{
+	if (!stream->grpc && !stream->down.end && stream->n_informational++ < INFORMATIONAL_MAX)
+		h2_submit_informational(stream->down.h2, stream->down.id, headers, n);
 }
 
 void stream_up_data(struct stream *stream, const uint8_t *data, size_t size)

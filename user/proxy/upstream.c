@@ -86,7 +86,10 @@ static void on_headers(struct h2 *h2, int32_t id, enum h2_block block,
 	case H2_BLOCK_TOO_LARGE:
 		stream_up_too_large(stream);
 		break;
-	default: /* informational responses mean nothing to gRPC */
+	case H2_BLOCK_INFORMATIONAL:
+		stream_up_informational(stream, headers, n);
+		break;
+	default:
 		break;
 	}
 }

@@ -120,6 +120,47 @@ static void more_padding_than_there_is_frame_is_a_protocol_error(void **state)
 	assert_int_equal(world.server.n_requests, 0);
 }
 
+/* A response of status (an index of HPACK's static table) and content-length: 5, and no body. */
+static void respond_with_length(uint8_t status, int32_t id)
+{
+	const uint8_t block[] = { status, 0x0f, 0x0d, 1, '5' };
+
+	raw_frame(&world, RAW_HEADERS, RAW_END_HEADERS | RAW_END_STREAM, (uint32_t)id, block,
+		  sizeof(block));
+	assert_true(WORLD_UNTIL(&world, record_of(&world.client, id)->closed));
+}
+
+static void a_response_to_head_has_a_length_and_no_body(void **state)
+{
+	struct h2_header fields[N_REQUEST_FIELDS];
+	int32_t id;
+
+	memcpy(fields, request_fields, sizeof(fields));
+	fields[0] = (struct h2_header){ ":method", "HEAD", 7, 4, false };
+	world_raw_server(&world, true);
+	id = h2_submit_request(world.client.h2, fields, N_REQUEST_FIELDS, true, &world);
+	respond_with_length(0x88, id);
+	assert_int_equal(record_of(&world.client, id)->code, H2_NO_ERROR);
+	assert_true(record_of(&world.client, id)->ended);
+
+	id = h2_submit_request(world.client.h2, fields, N_REQUEST_FIELDS, true, &world);
+	raw_frame(&world, RAW_HEADERS, RAW_END_HEADERS, (uint32_t)id, "\x88", 1);
+	raw_frame(&world, RAW_DATA, RAW_END_STREAM, (uint32_t)id, "x", 1);
+	assert_true(WORLD_UNTIL(&world, record_of(&world.client, id)->closed));
+	assert_int_equal(record_of(&world.client, id)->code, H2_PROTOCOL_ERROR);
+}
+
+static void statuses_without_a_body_may_have_a_length(void **state)
+{
+	world_raw_server(&world, true);
+	respond_with_length(0x89, world_request(&world, 0)); /* 204 */
+	assert_int_equal(record_of(&world.client, 1)->code, H2_NO_ERROR);
+	respond_with_length(0x8b, world_request(&world, 0)); /* 304 */
+	assert_int_equal(record_of(&world.client, 3)->code, H2_NO_ERROR);
+	respond_with_length(0x88, world_request(&world, 0));
+	assert_int_equal(record_of(&world.client, 5)->code, H2_PROTOCOL_ERROR);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -130,6 +171,8 @@ int main(void)
 		TEST(a_body_shorter_than_its_content_length_is_malformed),
 		TEST(a_body_longer_than_its_content_length_is_malformed),
 		TEST(a_body_of_its_content_length_is_taken),
+		TEST(a_response_to_head_has_a_length_and_no_body),
+		TEST(statuses_without_a_body_may_have_a_length),
 		TEST(more_padding_than_there_is_frame_is_a_protocol_error),
 	};
 
