@@ -67,6 +67,7 @@ static struct router *make_router(void)
 	config->groups = calloc(1, sizeof(*config->groups));
 	config->groups[0] = (struct config_group){
 		.name = strdup("fuzz"), .max_connections = 2, .max_streams = 4,
+		.max_header_bytes = 65536,
 		.connect_timeout_ms = 5000, .idle_timeout_ms = 60000, .n_endpoints = 1,
 		.endpoints = calloc(1, sizeof(struct config_endpoint)),
 	};
@@ -168,7 +169,7 @@ static void run(const uint8_t *bytes, size_t size)
 		if (what & COMMIT) {
 			router_unref(worker.router);
 			worker.router = make_router();
-			pool_sync(&worker.pool, worker.router->config);
+			pool_sync(&worker.pool, worker.router);
 		}
 		for (int turns = what & TIME_PASSES ? 6 : 2; turns; turns--)
 			turn();

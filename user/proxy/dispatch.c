@@ -10,13 +10,16 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "proxy/breaker.h"
 #include "proxy/deadline.h"
 #include "proxy/downstream.h"
+#include "proxy/mirror.h"
 #include "proxy/pick.h"
 #include "proxy/pool.h"
 #include "proxy/reply.h"
 #include "proxy/request.h"
 #include "proxy/retry.h"
+#include "proxy/route.h"
 #include "proxy/route_call.h"
 #include "proxy/router.h"
 #include "proxy/stream.h"
@@ -52,6 +55,8 @@ static void refuse(struct stream *stream, const struct pool_endpoint *endpoint, 
 	if (err == -ENOBUFS)
 		reply_error(stream, ERROR_QUEUE_FULL, stream->group->config->name,
 			    error_backend(stream, endpoint));
+	else if (err == -EXFULL)
+		breaker_pending_full(stream);
 	else if (err == -ENOMEM)
 		reply_error(stream, ERROR_NO_MEMORY);
 	else
@@ -62,17 +67,17 @@ static void refuse(struct stream *stream, const struct pool_endpoint *endpoint, 
 static void attempt(struct stream *stream, bool only_others)
 {
 	struct worker *worker = stream->worker;
+	bool full = false;
 
 	while (stream->attempts < STREAM_ATTEMPTS_MAX) {
 		struct pool_endpoint *endpoint;
 		const struct config_endpoint *config;
-		bool full;
 		int err;
 
 		config = pick_endpoint(stream, only_others, &full);
 		if (!config)
 			break;
-		endpoint = pool_endpoint(&worker->pool, stream->group->config, config);
+		endpoint = pool_endpoint(&worker->pool, stream->group, config);
 		if (!endpoint) {
 			reply_error(stream, ERROR_NO_MEMORY);
 			return;
@@ -85,14 +90,20 @@ static void attempt(struct stream *stream, bool only_others)
 		err = pool_attach(endpoint, stream);
 		if (!err)
 			return;
-		if (err == -ENOBUFS || err == -ENOMEM || err == -E2BIG) {
+		if (err == -ENOBUFS || err == -EXFULL || err == -ENOMEM || err == -E2BIG) {
 			refuse(stream, endpoint, err);
 			return;
 		}
-		note_connect_failure(stream, endpoint, strerror(-err));
+		if (err == -EDQUOT) /* another worker was faster: the next pick sees that it is full */
+			stream_attempt_over(stream, endpoint, OUTCOME_CANCELLED, -1);
+		else
+			note_connect_failure(stream, endpoint, strerror(-err));
 		only_others = true;
 	}
-	answer_no_backend(stream);
+	if (full)
+		breaker_backends_full(stream);
+	else
+		answer_no_backend(stream);
 }
 
 /* What was sent is sent again: its window was given back at the first time. */
@@ -133,6 +144,12 @@ void dispatch_request(struct stream *stream, const struct router_listener *liste
 	}
 	if (stream_over_memory(stream))
 		return;
+	if (!breaker_enter(stream)) {
+		breaker_group_full(stream);
+		return;
+	}
+	if (stream->route->config->mirror_permyriad)
+		mirror_begin(stream);
 	attempt(stream, false);
 }
 

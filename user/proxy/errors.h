@@ -32,6 +32,17 @@
 	GRPC_RESOURCE_EXHAUSTED, 503, "group \"%s\": too many calls wait for a connection to %s"
 #define ERROR_UNSENDABLE GRPC_RESOURCE_EXHAUSTED, 431, "group \"%s\": request cannot be sent: %s"
 
+#define ERROR_DRAINED GRPC_UNAVAILABLE, 503, "group \"%s\": %s is drained"
+
+/* circuit breakers; s: circuit_breaker.status */
+#define ERROR_GROUP_CALLS(s) (s), 503, "group \"%s\": has its %u concurrent calls (circuit_breaker.calls)"
+#define ERROR_BACKEND_CALLS(s)                                                                     \
+	(s), 503, "group \"%s\": every backend has its %u concurrent calls (circuit_breaker.backend_calls)"
+#define ERROR_PENDING(s)                                                                           \
+	(s), 503, "group \"%s\": %u calls wait for a connection already (circuit_breaker.pending)"
+#define ERROR_PENDING_TIMEOUT(s)                                                                   \
+	(s), 503, "group \"%s\": waited %u ms for a connection to %s (circuit_breaker.pending_timeout)"
+
 /* time */
 #define ERROR_DEADLINE GRPC_DEADLINE_EXCEEDED, 504, "deadline exceeded after %llu ms"
 #define ERROR_TRY_TIMEOUT                                                                          \

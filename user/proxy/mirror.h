@@ -7,10 +7,11 @@
 #ifndef SLUICE_PROXY_MIRROR_H
 #define SLUICE_PROXY_MIRROR_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-struct stream;
+#include "proxy/stream.h"
 
 /* Starts a copy where the route has a mirror and the draw says so; the request's headers are built. */
 void mirror_begin(struct stream *stream);
@@ -19,5 +20,20 @@ void mirror_data(struct stream *stream, const uint8_t *data, size_t size);
 void mirror_end(struct stream *stream);
 /* The original is over: the copy ends in order where the request was whole, else it is cancelled. */
 void mirror_leave(struct stream *stream);
+
+/* ---- for pool.c and upstream.c: a copy is a stream without a client ---- */
+
+static inline bool mirror_is_copy(const struct stream *stream)
+{
+	return !stream->client;
+}
+
+/* No connection can be had, or its backend is drained. */
+void mirror_failed(struct stream *copy);
+/* The backend has answered in full. */
+void mirror_answered(struct stream *copy);
+/* Its HTTP/2 stream is gone by itself, answered or not. */
+void mirror_closed(struct stream *copy);
+size_t mirror_pull(struct stream *copy, uint8_t *dst, size_t size, bool *end);
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * pool.c - which upstream connection a stream gets, and when one is opened, see pool.h. First fit:
- * many streams on few connections means few system calls. Called by dispatch and upstream.
+ * pool.c - endpoints with their settings, which upstream connection a stream gets, and the queue of
+ * those that wait for one, see pool.h. First fit: many streams on few connections means few system
+ * calls. Called by dispatch, upstream and the worker.
  */
 #include "proxy/pool.h"
 
@@ -9,14 +10,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proxy/breaker.h"
 #include "proxy/dispatch.h"
+#include "proxy/mirror.h"
+#include "proxy/router.h"
 #include "proxy/stream.h"
+#include "proxy/tls.h"
 #include "proxy/upstream.h"
 #include "proxy/worker.h"
 
 /* Of a connection to a backend: never what stalls, since every stream has its own window. */
 #define CONNECTION_WINDOW_BYTES (16u * 1024 * 1024)
-#define RESPONSE_HEADER_BYTES	(64u * 1024)
 
 int pool_init(struct pool *pool, struct worker *worker)
 {
@@ -26,13 +30,19 @@ int pool_init(struct pool *pool, struct worker *worker)
 	return pool->by_id ? 0 : -ENOMEM;
 }
 
+/* ---- endpoints ---- */
+
 static void endpoint_free(struct pool_endpoint *endpoint)
 {
 	struct pool *pool = &endpoint->worker->pool;
 
 	if (pool->by_id[endpoint->id] == endpoint)
 		pool->by_id[endpoint->id] = NULL;
+	loop_timer_cancel(&endpoint->worker->loop, &endpoint->tend_timer);
+	loop_timer_cancel(&endpoint->worker->loop, &endpoint->drain_timer);
 	list_del(&endpoint->link);
+	tls_context_free(endpoint->tls);
+	free(endpoint->server_name);
 	free(endpoint);
 }
 
@@ -48,40 +58,72 @@ void pool_done(struct pool *pool)
 	pool->by_id = NULL;
 }
 
-static void apply_settings(struct pool_endpoint *endpoint, const struct config *config,
-			   const struct config_group *group)
+/* Connections that were made on other terms go; a context that says the same stays, for its
+ * sessions. 0 or -ENOMEM, with nothing changed. */
+static int apply_tls(struct pool_endpoint *endpoint, const struct router_group *group,
+		     const struct config_endpoint *config)
 {
+	const char *name = NULL;
+	char *copy = NULL;
+
+	if (group->tls) {
+		name = group->config->tls.server_name;
+		if (!name)
+			name = group->config->backends[config->backend].host;
+	}
+	if (tls_context_is_same(endpoint->tls, group->tls) &&
+	    (!name || !strcmp(name, endpoint->server_name)))
+		return 0;
+	if (name) {
+		copy = strdup(name);
+		if (!copy)
+			return -ENOMEM;
+	}
+	free(endpoint->server_name);
+	endpoint->server_name = copy;
+	tls_context_free(endpoint->tls);
+	endpoint->tls = tls_context_ref(group->tls);
+	pool_drain_connections(endpoint);
+	return 0;
+}
+
+static int apply_settings(struct pool_endpoint *endpoint, const struct router_group *router_group,
+			  const struct config_endpoint *config)
+{
+	const struct config_group *group = router_group->config;
+
 	endpoint->options = (struct h2_options){
 		.max_streams = group->max_streams,
-		.stream_window_bytes = config->leg_buffer_bytes,
+		.stream_window_bytes = endpoint->worker->router->config->leg_buffer_bytes,
 		.connection_window_bytes = CONNECTION_WINDOW_BYTES,
-		.max_header_bytes = RESPONSE_HEADER_BYTES,
+		.max_header_bytes = group->max_header_bytes,
 		.open_timeout_ms = group->connect_timeout_ms,
 		.keepalive_interval_ms = group->keepalive_interval_ms,
 		.keepalive_timeout_ms = group->keepalive_timeout_ms,
 	};
+	endpoint->group = group->id;
+	endpoint->breaker = group->breaker;
+	endpoint->min_connections = group->min_connections;
 	endpoint->max_connections = group->max_connections;
 	endpoint->idle_timeout_ms = group->idle_timeout_ms;
+	endpoint->max_age_ms = group->max_age_ms;
+	return apply_tls(endpoint, router_group, config);
 }
 
 /* Not in the config any more, or its id is another backend's now. */
 static void retire(struct pool_endpoint *endpoint)
 {
 	struct pool *pool = &endpoint->worker->pool;
-	struct upstream *upstream, *next;
 
 	endpoint->retired = true;
 	if (pool->by_id[endpoint->id] == endpoint)
 		pool->by_id[endpoint->id] = NULL;
 	pool_fail_waiting(endpoint, "backend removed");
-	endpoint->n_connections++; /* not freed under this loop */
-	list_for_each_safe(upstream, next, &endpoint->connections, link)
-		upstream_drain(upstream);
-	endpoint->n_connections--;
+	pool_drain_connections(endpoint);
 	pool_release(endpoint);
 }
 
-struct pool_endpoint *pool_endpoint(struct pool *pool, const struct config_group *group,
+struct pool_endpoint *pool_endpoint(struct pool *pool, const struct router_group *group,
 				    const struct config_endpoint *config)
 {
 	struct pool_endpoint *endpoint = pool->by_id[config->id];
@@ -100,8 +142,12 @@ struct pool_endpoint *pool_endpoint(struct pool *pool, const struct config_group
 	addr_format(&config->address, endpoint->name, sizeof(endpoint->name));
 	list_init(&endpoint->connections);
 	list_init(&endpoint->waiting);
+	pool_timers_init(endpoint);
+	if (apply_settings(endpoint, group, config)) {
+		free(endpoint);
+		return NULL;
+	}
 	list_add_tail(&pool->endpoints, &endpoint->link);
-	apply_settings(endpoint, pool->worker->router->config, group);
 	pool->by_id[config->id] = endpoint;
 	return endpoint;
 }
@@ -115,17 +161,13 @@ bool pool_is_backing_off(const struct pool *pool, const struct config_endpoint *
 	       endpoint->retry_at_ns > now_ns && endpoint->failed_at_ns >= healthy_since_ns;
 }
 
-/* The streams that the connections being opened can take as soon as they are up. */
-static uint32_t room_opening(const struct pool_endpoint *endpoint)
+void pool_release(struct pool_endpoint *endpoint)
 {
-	return endpoint->n_opening * endpoint->options.max_streams;
+	if (endpoint->retired && !endpoint->n_connections && !endpoint->n_waiting)
+		endpoint_free(endpoint);
 }
 
-static bool may_open(const struct pool_endpoint *endpoint)
-{
-	return !endpoint->retired &&
-	       endpoint->n_connections - endpoint->n_going_away < endpoint->max_connections;
-}
+/* ---- streams ---- */
 
 bool pool_is_hopeless(const struct pool_endpoint *endpoint)
 {
@@ -142,46 +184,81 @@ static struct upstream *find_room(struct pool_endpoint *endpoint)
 	return NULL;
 }
 
-int pool_attach(struct pool_endpoint *endpoint, struct stream *stream)
+static int enter_queue(struct pool_endpoint *endpoint, struct stream *stream)
 {
-	struct upstream *upstream = endpoint->n_waiting ? NULL : find_room(endpoint);
-	int err = 0;
+	struct worker *worker = endpoint->worker;
 
-	if (upstream) {
-		err = upstream_submit(upstream, stream);
-		if (!err)
-			stream_enter(stream, endpoint);
-		if (err != -EAGAIN && err != -EPIPE)
-			return err;
-	}
 	if (endpoint->n_waiting >= POOL_WAITING_MAX)
 		return -ENOBUFS;
-	if (may_open(endpoint) && endpoint->n_waiting >= room_opening(endpoint)) {
-		upstream = upstream_open(endpoint, &err);
-		if (!upstream && pool_is_hopeless(endpoint))
-			return -err;
+	if (endpoint->breaker.pending) {
+		if (!state_count_up_below(&worker->state, worker->slot, STATE_GROUP_PENDING,
+					  endpoint->group, endpoint->breaker.pending))
+			return -EXFULL;
+		stream->pending_counted = true;
 	}
-	stream_enter(stream, endpoint);
+	stream->waiting_since_ns = loop_now(&worker->loop);
 	list_add_tail(&endpoint->waiting, &stream->up_link);
 	endpoint->n_waiting++;
 	return 0;
 }
 
+static void leave_queue(struct pool_endpoint *endpoint, struct stream *stream)
+{
+	struct worker *worker = endpoint->worker;
+
+	list_del(&stream->up_link);
+	endpoint->n_waiting--;
+	if (stream->pending_counted) {
+		stream->pending_counted = false;
+		state_count_down(&worker->state, worker->slot, STATE_GROUP_PENDING,
+				 endpoint->group);
+	}
+}
+
+/* On a connection with room, or in the queue. */
+static int find_place(struct pool_endpoint *endpoint, struct stream *stream)
+{
+	struct upstream *upstream = endpoint->n_waiting ? NULL : find_room(endpoint);
+	int err;
+
+	if (upstream) {
+		err = upstream_submit(upstream, stream);
+		if (err != -EAGAIN && err != -EPIPE)
+			return err;
+	}
+	err = enter_queue(endpoint, stream);
+	if (err)
+		return err;
+	err = pool_make_room(endpoint);
+	if (err)
+		leave_queue(endpoint, stream);
+	return err;
+}
+
+int pool_attach(struct pool_endpoint *endpoint, struct stream *stream)
+{
+	int err;
+
+	if (!stream_enter(stream, endpoint))
+		return -EDQUOT;
+	err = find_place(endpoint, stream);
+	if (err)
+		stream_leave(stream);
+	return err;
+}
+
 void pool_forget_waiting(struct pool_endpoint *endpoint, struct stream *stream)
 {
 	/* Linked only while it waits. */
-	if (list_empty(&stream->up_link))
-		return;
-	list_del(&stream->up_link);
-	endpoint->n_waiting--;
+	if (!list_empty(&stream->up_link))
+		leave_queue(endpoint, stream);
 }
 
 static struct stream *take_waiting(struct pool_endpoint *endpoint)
 {
 	struct stream *stream = list_first(&endpoint->waiting, struct stream, up_link);
 
-	list_del(&stream->up_link);
-	endpoint->n_waiting--;
+	leave_queue(endpoint, stream);
 	return stream;
 }
 
@@ -196,17 +273,10 @@ void pool_serve_waiting(struct pool_endpoint *endpoint)
 			break;
 		stream = take_waiting(endpoint);
 		err = upstream_submit(upstream, stream);
-		if (err)
+		if (err && mirror_is_copy(stream))
+			mirror_failed(stream);
+		else if (err)
 			dispatch_failed(stream, endpoint, err);
-	}
-	while (endpoint->n_waiting > room_opening(endpoint) && may_open(endpoint)) {
-		int err;
-
-		if (!upstream_open(endpoint, &err)) {
-			if (pool_is_hopeless(endpoint))
-				pool_fail_waiting(endpoint, strerror(err));
-			break;
-		}
 	}
 }
 
@@ -216,35 +286,66 @@ void pool_fail_waiting(struct pool_endpoint *endpoint, const char *why)
 	for (uint32_t n = endpoint->n_waiting; n && !list_empty(&endpoint->waiting); n--) {
 		struct stream *stream = take_waiting(endpoint);
 
-		dispatch_connect_failed(stream, endpoint, why);
+		if (mirror_is_copy(stream))
+			mirror_failed(stream);
+		else
+			dispatch_connect_failed(stream, endpoint, why);
 	}
 }
 
-void pool_release(struct pool_endpoint *endpoint)
+uint64_t pool_expiry_ns(const struct pool_endpoint *endpoint)
 {
-	if (endpoint->retired && !endpoint->n_connections && !endpoint->n_waiting)
-		endpoint_free(endpoint);
+	if (!endpoint->breaker.pending_timeout_ms || list_empty(&endpoint->waiting))
+		return 0;
+	return list_first(&endpoint->waiting, struct stream, up_link)->waiting_since_ns +
+	       endpoint->breaker.pending_timeout_ms * NS_PER_MS;
 }
 
-void pool_sync(struct pool *pool, const struct config *config)
+void pool_expire_waiting(struct pool_endpoint *endpoint)
 {
+	uint64_t now_ns = loop_now(&endpoint->worker->loop), due_ns;
+
+	while ((due_ns = pool_expiry_ns(endpoint)) && due_ns <= now_ns) {
+		struct stream *stream = take_waiting(endpoint);
+
+		if (mirror_is_copy(stream))
+			mirror_failed(stream);
+		else
+			breaker_pending_expired(stream, endpoint);
+	}
+}
+
+/* ---- commits and the end ---- */
+
+static void sync_endpoint(struct pool *pool, const struct router_group *group,
+			  const struct config_endpoint *config)
+{
+	struct pool_endpoint *endpoint = pool->by_id[config->id];
+	bool known = endpoint && endpoint->generation == config->generation;
+
+	if (!known && (!group->config->min_connections || config->drained))
+		return;
+	if (known)
+		apply_settings(endpoint, group, config);
+	else
+		endpoint = pool_endpoint(pool, group, config);
+	if (!endpoint)
+		return;
+	endpoint->in_config = true;
+	pool_set_drained(endpoint, config->drained, config->drain_until_ns);
+	pool_tend(endpoint);
+}
+
+void pool_sync(struct pool *pool, struct router *router)
+{
+	const struct config *config = router->config;
 	struct pool_endpoint *endpoint, *next;
 
 	list_for_each(endpoint, &pool->endpoints, link)
 		endpoint->in_config = false;
-	for (size_t i = 0; i < config->n_groups; i++) {
-		const struct config_group *group = &config->groups[i];
-
-		for (size_t j = 0; j < group->n_endpoints; j++) {
-			const struct config_endpoint *entry = &group->endpoints[j];
-
-			endpoint = pool->by_id[entry->id];
-			if (!endpoint || endpoint->generation != entry->generation)
-				continue;
-			endpoint->in_config = true;
-			apply_settings(endpoint, config, group);
-		}
-	}
+	for (size_t i = 0; i < config->n_groups; i++)
+		for (size_t j = 0; j < config->groups[i].n_endpoints; j++)
+			sync_endpoint(pool, &router->groups[i], &config->groups[i].endpoints[j]);
 	list_for_each_safe(endpoint, next, &pool->endpoints, link)
 		if (!endpoint->in_config && !endpoint->retired)
 			retire(endpoint);

@@ -56,14 +56,20 @@ static bool build_balancer(struct router_group *group, const uint32_t *weights, 
 }
 
 static int build_group(struct router_group *group, const struct config_group *config,
-		       uint32_t slot)
+		       uint32_t slot, char *why, size_t why_size)
 {
-	uint32_t *weights = calloc(config->n_endpoints + 1, sizeof(*weights));
+	uint32_t *weights;
 	bool built;
 
+	group->config = config;
+	if (config->tls.enabled) {
+		group->tls = tls_client_context_new(&config->tls, why, why_size);
+		if (!group->tls)
+			return -1;
+	}
+	weights = calloc(config->n_endpoints + 1, sizeof(*weights));
 	if (!weights)
 		return -1;
-	group->config = config;
 	group->has_view = config->panic_percent > 0;
 	for (size_t i = 0; i < config->n_endpoints; i++) {
 		weights[i] = config->endpoints[i].weight;
@@ -102,7 +108,7 @@ struct router *router_new(struct config *config, uint32_t slot, char *why, size_
 			goto fail;
 	}
 	for (size_t i = 0; i < config->n_groups; i++)
-		if (build_group(&router->groups[i], &config->groups[i], slot))
+		if (build_group(&router->groups[i], &config->groups[i], slot, why, why_size))
 			goto fail;
 	return router;
 fail:
@@ -125,6 +131,7 @@ void router_unref(struct router *router)
 		route_table_free(router->listeners[i].routes);
 	}
 	for (size_t i = 0; router->groups && i < router->config->n_groups; i++) {
+		tls_context_free(router->groups[i].tls);
 		wrr_free(router->groups[i].wrr);
 		least_request_free(router->groups[i].least_request);
 		alias_free(router->groups[i].random);

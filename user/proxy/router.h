@@ -36,6 +36,7 @@ struct router_view {
 
 struct router_group {
 	const struct config_group *config;
+	struct tls_context *tls; /* to its backends; NULL: cleartext */
 	/* by config->balance, the others NULL */
 	struct wrr *wrr;
 	struct least_request *least_request;

@@ -11,8 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proxy/breaker.h"
 #include "proxy/deadline.h"
 #include "proxy/downstream.h"
+#include "proxy/mirror.h"
 #include "proxy/reply.h"
 #include "proxy/request.h"
 #include "proxy/retry.h"
@@ -120,6 +122,9 @@ void stream_down_closed(struct stream *stream, bool in_order)
 	else if (stream->grpc_status >= 0 && stream->grpc_status < GRPC_STATUS_COUNT)
 		worker_count(&worker->stats->calls_ended[stream->grpc_status]);
 	stream_detach_up(stream, H2_CANCEL);
+	breaker_leave(stream);
+	if (stream->mirror)
+		mirror_leave(stream);
 	loop_timer_cancel(&worker->loop, &stream->deadline_timer);
 	if (stream->retry)
 		retry_leave(stream);
@@ -147,6 +152,8 @@ void stream_down_data(struct stream *stream, const uint8_t *data, size_t size)
 		reply_error(stream, ERROR_NO_MEMORY);
 		return;
 	}
+	if (stream->mirror)
+		mirror_data(stream, data, size);
 	if (stream->up.h2)
 		h2_resume(stream->up.h2, stream->up.id);
 }
@@ -154,6 +161,8 @@ void stream_down_data(struct stream *stream, const uint8_t *data, size_t size)
 void stream_down_end(struct stream *stream)
 {
 	stream->up.end = true;
+	if (stream->mirror)
+		mirror_end(stream);
 	if (stream->up.h2)
 		h2_resume(stream->up.h2, stream->up.id);
 }

@@ -77,6 +77,7 @@ struct stream {
 	uint64_t started_ns, deadline_ns; /* deadline 0: none */
 	uint64_t aged_ns;   /* when it is open for too long; 0: never */
 	uint64_t passed_ns; /* when something last passed, either way */
+	uint64_t waiting_since_ns; /* in the queue for a connection */
 	uint64_t taken_ns; /* when the client last took of down.out, or something came into it */
 	struct loop_timer deadline_timer;
 	uint32_t tried[STREAM_ATTEMPTS_MAX]; /* endpoint ids */
@@ -89,6 +90,8 @@ struct stream {
 	bool head;		 /* HEAD: its response has no body */
 	bool attempting;	 /* an attempt was begun, and its outcome is not known yet */
 	bool route_counted;	 /* in its route's active calls */
+	bool group_counted;	 /* in its group's active calls */
+	bool pending_counted;	 /* in its group's pending calls */
 	bool response_started;	 /* headers have gone to the client */
 	bool replayable;	 /* all that was sent is retained */
 	bool dead;
@@ -124,8 +127,10 @@ void stream_up_too_large(struct stream *stream);
 void stream_up_lost(struct stream *stream, const char *why, bool unsent);
 size_t stream_up_pull(struct stream *stream, uint8_t *dst, size_t size, bool *end);
 
-/* For pool.c and dispatch.c: enters or leaves an endpoint's active calls. */
-void stream_enter(struct stream *stream, struct pool_endpoint *endpoint);
+/* For pool.c and dispatch.c: enters or leaves an endpoint's active calls. False: it has as many as
+ * the group's circuit breaker lets it have. */
+bool stream_enter(struct stream *stream, struct pool_endpoint *endpoint);
+void stream_leave(struct stream *stream);
 /* The attempt at endpoint is over, if it was not told before: for outlier detection. */
 void stream_attempt_over(struct stream *stream, const struct pool_endpoint *endpoint,
 			 enum outcome how, int grpc_status);

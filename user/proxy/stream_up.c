@@ -24,11 +24,25 @@
 
 #define INFORMATIONAL_MAX 8
 
-void stream_enter(struct stream *stream, struct pool_endpoint *endpoint)
+bool stream_enter(struct stream *stream, struct pool_endpoint *endpoint)
 {
+	struct worker *worker = stream->worker;
+	uint32_t limit = endpoint->breaker.backend_calls;
+
+	if (!limit)
+		state_count_up(&worker->state, worker->slot, STATE_BACKEND_CALLS, endpoint->id);
+	else if (!state_count_up_below(&worker->state, worker->slot, STATE_BACKEND_CALLS,
+				       endpoint->id, limit))
+		return false;
 	stream->endpoint = endpoint;
-	state_count_up(&stream->worker->state, stream->worker->slot, STATE_BACKEND_CALLS,
-		       endpoint->id);
+	return true;
+}
+
+void stream_leave(struct stream *stream)
+{
+	state_count_down(&stream->worker->state, stream->worker->slot, STATE_BACKEND_CALLS,
+			 stream->endpoint->id);
+	stream->endpoint = NULL;
 }
 
 void stream_attempt_over(struct stream *stream, const struct pool_endpoint *endpoint,
@@ -48,9 +62,7 @@ void stream_detach_up(struct stream *stream, uint32_t code)
 	if (!endpoint)
 		return;
 	stream_attempt_over(stream, endpoint, OUTCOME_CANCELLED, -1);
-	state_count_down(&stream->worker->state, stream->worker->slot, STATE_BACKEND_CALLS,
-			 endpoint->id);
-	stream->endpoint = NULL;
+	stream_leave(stream);
 	stream->upstream = NULL;
 	if (!upstream) {
 		pool_forget_waiting(endpoint, stream);

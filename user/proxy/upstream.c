@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "proxy/dispatch.h"
+#include "proxy/mirror.h"
 #include "proxy/pool.h"
 #include "proxy/stream.h"
 #include "proxy/worker.h"
@@ -18,21 +19,68 @@
 #define RETRY_BACKOFF_MIN_NS (250 * NS_PER_MS)
 #define RETRY_BACKOFF_MAX_NS (10 * NS_PER_S)
 
+/* A connection that was idle for so long needs no other in its place. */
+#define REPLACE_IDLE_NS NS_PER_S
+
+/* ---- circuit breakers ---- */
+
+static bool count_connection(struct upstream *upstream)
+{
+	struct pool_endpoint *endpoint = upstream->endpoint;
+	struct worker *worker = endpoint->worker;
+	uint32_t limit = endpoint->breaker.group_connections;
+
+	if (!endpoint->breaker.backend_connections)
+		state_count_up(&worker->state, worker->slot, STATE_BACKEND_CONNECTIONS,
+			       endpoint->id);
+	else if (!state_count_up_below(&worker->state, worker->slot, STATE_BACKEND_CONNECTIONS,
+				       endpoint->id, endpoint->breaker.backend_connections))
+		return false;
+	if (!limit)
+		return true;
+	upstream->group_counted = state_count_up_below(
+		&worker->state, worker->slot, STATE_GROUP_CONNECTIONS, endpoint->group, limit);
+	if (!upstream->group_counted)
+		state_count_down(&worker->state, worker->slot, STATE_BACKEND_CONNECTIONS,
+				 endpoint->id);
+	return upstream->group_counted;
+}
+
+static void uncount_connection(struct upstream *upstream)
+{
+	struct pool_endpoint *endpoint = upstream->endpoint;
+	struct worker *worker = endpoint->worker;
+
+	state_count_down(&worker->state, worker->slot, STATE_BACKEND_CONNECTIONS, endpoint->id);
+	if (upstream->group_counted)
+		state_count_down(&worker->state, worker->slot, STATE_GROUP_CONNECTIONS,
+				 endpoint->group);
+}
+
 static void upstream_free(struct upstream *upstream)
 {
 	struct pool_endpoint *endpoint = upstream->endpoint;
 	struct worker *worker = endpoint->worker;
 
 	loop_timer_cancel(&worker->loop, &upstream->idle_timer);
+	loop_timer_cancel(&worker->loop, &upstream->age_timer);
 	list_del(&upstream->link);
 	endpoint->n_connections--;
 	if (upstream->opening)
 		endpoint->n_opening--;
+	if (upstream->retiring)
+		endpoint->n_retiring--;
 	if (upstream->going_away)
 		endpoint->n_going_away--;
-	state_count_down(&worker->state, worker->slot, STATE_BACKEND_CONNECTIONS,
-			 endpoint->id);
+	uncount_connection(upstream);
 	free(upstream);
+}
+
+static uint64_t idle_ns(const struct upstream *upstream)
+{
+	return list_empty(&upstream->streams) ?
+		       loop_now(&upstream->endpoint->worker->loop) - upstream->idle_since_ns :
+		       0;
 }
 
 /* The timer runs on while streams come and go, and looks when it fires: a call costs no timer. */
@@ -41,14 +89,31 @@ static void on_idle(struct loop_timer *timer)
 	struct upstream *upstream = container_of(timer, struct upstream, idle_timer);
 	struct loop *loop = &upstream->endpoint->worker->loop;
 	uint64_t timeout = upstream->endpoint->idle_timeout_ms * NS_PER_MS;
-	uint64_t idle = loop_now(loop) - upstream->idle_since_ns;
+	uint64_t idle = idle_ns(upstream);
 
-	if (!list_empty(&upstream->streams))
-		loop_timer_set(loop, timer, timeout);
-	else if (idle < timeout)
+	if (idle < timeout)
 		loop_timer_set(loop, timer, timeout - idle);
-	else
+	else if (pool_can_spare(upstream->endpoint))
 		upstream_drain(upstream);
+	else
+		loop_timer_set(loop, timer, timeout);
+}
+
+/* Old: it serves on until there is another. */
+static void on_age(struct loop_timer *timer)
+{
+	struct upstream *upstream = container_of(timer, struct upstream, age_timer);
+	struct pool_endpoint *endpoint = upstream->endpoint;
+
+	if (upstream->going_away || upstream->retiring)
+		return;
+	if (idle_ns(upstream) >= REPLACE_IDLE_NS && pool_can_spare(endpoint)) {
+		upstream_drain(upstream);
+		return;
+	}
+	upstream->retiring = true;
+	endpoint->n_retiring++;
+	pool_tend(endpoint);
 }
 
 /* ---- h2 events ---- */
@@ -57,15 +122,22 @@ static void on_up(struct h2 *h2)
 {
 	struct upstream *upstream = h2_user(h2);
 	struct pool_endpoint *endpoint = upstream->endpoint;
+	struct worker *worker = endpoint->worker;
 
 	upstream->opening = false;
 	endpoint->n_opening--;
 	endpoint->failures = 0;
 	endpoint->retry_at_ns = 0;
-	upstream->idle_since_ns = loop_now(&endpoint->worker->loop);
-	loop_timer_set(&endpoint->worker->loop, &upstream->idle_timer,
+	upstream->idle_since_ns = loop_now(&worker->loop);
+	loop_timer_set(&worker->loop, &upstream->idle_timer,
 		       endpoint->idle_timeout_ms * NS_PER_MS);
-	pool_serve_waiting(endpoint);
+	/* Apart from each other by a tenth either way, so that not all are replaced at once. */
+	if (endpoint->max_age_ms)
+		loop_timer_set(&worker->loop, &upstream->age_timer,
+			       endpoint->max_age_ms *
+				       (900 + worker_random(worker) % 201) / 1000 * NS_PER_MS);
+	pool_replace(endpoint);
+	pool_tend(endpoint);
 }
 
 static void on_headers(struct h2 *h2, int32_t id, enum h2_block block,
@@ -75,6 +147,11 @@ static void on_headers(struct h2 *h2, int32_t id, enum h2_block block,
 
 	if (!stream)
 		return;
+	if (mirror_is_copy(stream)) {
+		if (end)
+			mirror_answered(stream);
+		return;
+	}
 	switch (block) {
 	case H2_BLOCK_RESPONSE:
 		stream_up_response(stream, headers, n, end);
@@ -98,7 +175,9 @@ static void on_data(struct h2 *h2, int32_t id, const uint8_t *data, size_t size)
 {
 	struct stream *stream = h2_stream_user(h2, id);
 
-	if (stream)
+	if (stream && mirror_is_copy(stream))
+		h2_credit(h2, id, size);
+	else if (stream)
 		stream_up_data(stream, data, size);
 }
 
@@ -106,7 +185,9 @@ static void on_end(struct h2 *h2, int32_t id)
 {
 	struct stream *stream = h2_stream_user(h2, id);
 
-	if (stream)
+	if (stream && mirror_is_copy(stream))
+		mirror_answered(stream);
+	else if (stream)
 		stream_up_end(stream);
 }
 
@@ -116,7 +197,9 @@ static void on_stream_closed(struct h2 *h2, int32_t id, uint32_t code, bool unpr
 	struct stream *stream = h2_stream_user(h2, id);
 	struct upstream *upstream = h2_user(h2);
 
-	if (stream)
+	if (stream && mirror_is_copy(stream))
+		mirror_closed(stream);
+	else if (stream)
 		stream_up_closed(stream, code, unprocessed, by_peer);
 	if (list_empty(&upstream->streams))
 		upstream->idle_since_ns = loop_now(&upstream->endpoint->worker->loop);
@@ -126,25 +209,39 @@ static size_t on_pull(struct h2 *h2, int32_t id, uint8_t *dst, size_t size, bool
 {
 	struct stream *stream = h2_stream_user(h2, id);
 
-	return stream ? stream_up_pull(stream, dst, size, end) : 0;
+	if (!stream)
+		return 0;
+	return mirror_is_copy(stream) ? mirror_pull(stream, dst, size, end) :
+					stream_up_pull(stream, dst, size, end);
 }
 
 /* It takes no more streams, so another one may be opened in its place. */
 static void leave(struct upstream *upstream)
 {
-	if (!upstream->going_away) {
-		upstream->going_away = true;
-		upstream->endpoint->n_going_away++;
+	struct pool_endpoint *endpoint = upstream->endpoint;
+
+	if (upstream->going_away)
+		return;
+	upstream->going_away = true;
+	endpoint->n_going_away++;
+	if (upstream->retiring) {
+		upstream->retiring = false;
+		endpoint->n_retiring--;
 	}
 }
 
+/* Where calls come all the time, the next one finds a new connection open before this one is done. */
 static void on_goaway(struct h2 *h2, int32_t last_id, uint32_t code)
 {
 	struct upstream *upstream = h2_user(h2);
+	struct pool_endpoint *endpoint = upstream->endpoint;
+	bool in_demand = !upstream->going_away && upstream->served &&
+			 idle_ns(upstream) < REPLACE_IDLE_NS;
 
 	leave(upstream);
-	if (upstream->endpoint->n_waiting)
-		pool_serve_waiting(upstream->endpoint);
+	if (in_demand)
+		pool_open_next(endpoint);
+	pool_tend(endpoint);
 }
 
 static void on_capacity(struct h2 *h2)
@@ -152,7 +249,7 @@ static void on_capacity(struct h2 *h2)
 	struct upstream *upstream = h2_user(h2);
 
 	if (upstream->endpoint->n_waiting && !upstream->opening)
-		pool_serve_waiting(upstream->endpoint);
+		pool_tend(upstream->endpoint);
 }
 
 /* Nobody answered: the next one waits longer, and picks prefer others meanwhile. */
@@ -171,7 +268,8 @@ static void on_down(struct h2 *h2, enum h2_down why, int err, const char *text)
 	struct upstream *upstream = h2_user(h2);
 	struct pool_endpoint *endpoint = upstream->endpoint;
 	struct worker *worker = endpoint->worker;
-	bool never_up = upstream->opening;
+	bool failed = upstream->opening && !upstream->going_away;
+	char reason[128];
 	struct list lost;
 	struct stream *stream, *next;
 
@@ -182,18 +280,25 @@ static void on_down(struct h2 *h2, enum h2_down why, int err, const char *text)
 		list_add_tail(&lost, &stream->up_link);
 	}
 	upstream_free(upstream);
-	if (never_up) {
+	endpoint->n_connections++; /* not freed before the end */
+	endpoint->n_going_away++;
+	if (failed) {
 		worker_count(&worker->stats->upstream_connect_failures);
 		back_off(endpoint);
+		snprintf(reason, sizeof(reason), "%s%s", why == H2_DOWN_TLS ? "TLS: " : "", text);
 		if (pool_is_hopeless(endpoint))
-			pool_fail_waiting(endpoint, text);
+			pool_fail_waiting(endpoint, reason);
 	}
 	while (!list_empty(&lost)) {
 		stream = list_first(&lost, struct stream, up_link);
-		stream_up_lost(stream, text, h2_is_unsent(h2, stream->up.id));
+		if (mirror_is_copy(stream))
+			mirror_closed(stream);
+		else
+			stream_up_lost(stream, text, h2_is_unsent(h2, stream->up.id));
 	}
-	if (!never_up)
-		pool_serve_waiting(endpoint);
+	pool_tend(endpoint);
+	endpoint->n_connections--;
+	endpoint->n_going_away--;
 	pool_release(endpoint);
 }
 
@@ -220,24 +325,43 @@ struct upstream *upstream_open(struct pool_endpoint *endpoint, int *err)
 	if (!upstream)
 		return NULL;
 	upstream->endpoint = endpoint;
+	if (!count_connection(upstream)) {
+		*err = EDQUOT;
+		free(upstream);
+		return NULL;
+	}
 	upstream->opening = true;
 	upstream->idle_timer.on_timer = on_idle;
+	upstream->age_timer.on_timer = on_age;
 	list_init(&upstream->streams);
-	upstream->h2 = h2_connect(&worker->loop, &endpoint->address, NULL, NULL, &endpoint->options,
-				  &events, upstream, err);
+	upstream->h2 = h2_connect(&worker->loop, &endpoint->address, endpoint->tls,
+				  endpoint->server_name, &endpoint->options, &events, upstream, err);
 	worker_count(&worker->stats->upstream_connects);
 	if (!upstream->h2) {
 		worker_count(&worker->stats->upstream_connect_failures);
 		back_off(endpoint);
+		uncount_connection(upstream);
 		free(upstream);
 		return NULL;
 	}
 	list_add_tail(&endpoint->connections, &upstream->link);
 	endpoint->n_connections++;
 	endpoint->n_opening++;
-	state_count_up(&worker->state, worker->slot, STATE_BACKEND_CONNECTIONS,
-			 endpoint->id);
 	return upstream;
+}
+
+/* Some servers refuse a scheme that is not the connection's. */
+static void set_scheme(struct stream *stream, bool tls)
+{
+	for (size_t i = 0; i < stream->request.n; i++) {
+		struct h2_header *field = &stream->request.fields[i];
+
+		if (!H2_HEADER_IS(field, ":scheme"))
+			continue;
+		field->value = tls ? "https" : "http";
+		field->value_len = tls ? 5 : 4;
+		return;
+	}
 }
 
 int upstream_submit(struct upstream *upstream, struct stream *stream)
@@ -252,6 +376,8 @@ int upstream_submit(struct upstream *upstream, struct stream *stream)
 			stream->deadline_ns > now ? stream->deadline_ns - now : 0);
 		stream->timeout_field->value = stream->timeout_text;
 	}
+	if (upstream->endpoint->tls || mirror_is_copy(stream))
+		set_scheme(stream, upstream->endpoint->tls != NULL);
 	/* Of gRPC never END_STREAM on the headers, also where nothing follows: it wants an empty DATA
 	 * frame, and grpc-go's server waits for one for ever. */
 	whole = !stream->grpc && stream->up.end && !stream->up.trailers.n &&
@@ -262,6 +388,7 @@ int upstream_submit(struct upstream *upstream, struct stream *stream)
 		leave(upstream);
 	if (id < 0)
 		return id;
+	upstream->served = true;
 	stream->upstream = upstream;
 	stream->up.h2 = upstream->h2;
 	stream->up.id = id;
@@ -272,11 +399,13 @@ int upstream_submit(struct upstream *upstream, struct stream *stream)
 
 void upstream_drain(struct upstream *upstream)
 {
+	leave(upstream);
 	h2_drain(upstream->h2);
 }
 
 void upstream_close(struct upstream *upstream)
 {
+	leave(upstream);
 	h2_close(upstream->h2, H2_NO_ERROR);
 	on_down(upstream->h2, H2_DOWN_CLOSED, 0, "closed");
 }

@@ -18,13 +18,17 @@ struct upstream {
 	struct h2 *h2;
 	struct list link;    /* in endpoint.connections */
 	struct list streams; /* struct stream, by up_link */
-	struct loop_timer idle_timer;
+	struct loop_timer idle_timer, age_timer;
 	uint64_t idle_since_ns; /* when the last stream ended */
 	bool opening;
-	bool going_away; /* the backend sent GOAWAY */
+	bool served;	 /* it has had a call */
+	bool retiring;	 /* too old: goes away when another is up */
+	bool going_away; /* the backend sent GOAWAY, or it is drained */
+	bool group_counted; /* in the group's connections, which have a limit */
 };
 
-/* Opens a connection for endpoint and links it there. NULL with the errno in *err. */
+/* Opens a connection for endpoint and links it there. NULL with the errno in *err: EDQUOT where a
+ * circuit breaker allows no more. */
 struct upstream *upstream_open(struct pool_endpoint *endpoint, int *err);
 /* Sends the stream's request here. 0; -EAGAIN or -EPIPE (no room here), -ENOMEM, -E2BIG. */
 int upstream_submit(struct upstream *upstream, struct stream *stream);

@@ -192,7 +192,7 @@ static void commit(struct worker *worker)
 	worker->prepared = NULL;
 	log_init(worker->role, worker->router->config->log_level,
 		 worker->router->config->log_format);
-	pool_sync(&worker->pool, worker->router->config);
+	pool_sync(&worker->pool, worker->router);
 	if (!worker->draining) {
 		listener_sync(worker);
 		list_for_each_safe(downstream, next, &worker->downstreams, link)

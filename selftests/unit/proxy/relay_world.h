@@ -130,6 +130,7 @@ static inline struct router *relay_router(unsigned n)
 	group->name = strdup("relay");
 	group->max_connections = 2;
 	group->max_streams = 100;
+	group->max_header_bytes = 65536;
 	group->connect_timeout_ms = 2000;
 	group->idle_timeout_ms = 60000;
 	group->n_endpoints = n;
@@ -168,7 +169,7 @@ static inline void relay_commit(unsigned n)
 {
 	router_unref(relay.worker.router);
 	relay.worker.router = relay_router(n);
-	pool_sync(&relay.worker.pool, relay.worker.router->config);
+	pool_sync(&relay.worker.pool, relay.worker.router);
 }
 
 static inline void relay_init(unsigned n_backends)
