@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "control/control.h"
 #include "control/control_answer.h"
+#include "control/control_command.h"
 #include "control/supervisor.h"
 #include "sluice/control.h"
 
@@ -29,6 +30,8 @@ struct control_client {
 	struct loop_timer timer;
 	struct loop_task reap;
 	uint64_t reload; /* number of the reload it waits for, or 0 */
+	bool waits;	 /* for its command */
+	struct reload_command command;
 	char *answer;
 	size_t answer_len, answer_at;
 	size_t request_len;
@@ -58,6 +61,7 @@ static void client_close(struct control_client *client)
 	loop_timer_cancel(client_loop(client), &client->timer);
 	close(fd);
 	client->io.fd = -1;
+	reload_forget_command(&client->command);
 	list_del(&client->link);
 	client->control->n_clients--;
 	loop_defer(client_loop(client), &client->reap);
@@ -90,6 +94,7 @@ static void client_answer(struct control_client *client, char *answer)
 		return;
 	}
 	client->reload = 0;
+	client->waits = false;
 	client->answer = answer;
 	client->answer_len = strlen(answer);
 	answer[client->answer_len++] = '\n'; /* in the place of the NUL: the length counts */
@@ -106,24 +111,56 @@ static void client_error(struct control_client *client, const char *text)
 	json_decref(document);
 }
 
+/* Nothing is read until the outcome is known. */
+static void client_wait(struct control_client *client)
+{
+	loop_io_mod(client_loop(client), &client->io, 0);
+	loop_timer_set(client_loop(client), &client->timer, SLUICE_CONTROL_RELOAD_MS * NS_PER_MS);
+}
+
+static void on_command_done(struct reload_command *command, bool ok, const char *message)
+{
+	struct control_client *client = container_of(command, struct control_client, command);
+
+	client_answer(client, control_answer_change(client->control->supervisor, ok, message));
+}
+
+static void client_command(struct control_client *client, json_t *request)
+{
+	struct reload_command *command = &client->command;
+	char why[256];
+
+	if (control_command_read(request, &command->what, why, sizeof(why))) {
+		client_error(client, why);
+		return;
+	}
+	command->on_done = on_command_done;
+	client->waits = true;
+	client_wait(client);
+	reload_command(client->control->supervisor, command);
+}
+
 static void client_run(struct control_client *client)
 {
 	struct supervisor *supervisor = client->control->supervisor;
 	json_t *request = json_loadb(client->request, client->request_len,
 				     JSON_REJECT_DUPLICATES, NULL);
-	const char *command = NULL;
+	const char *command = json_string_value(json_object_get(request, "command"));
+	bool changes = command && (!strcmp(command, "reload") || control_command_is(command));
 
-	if (!request || json_unpack(request, "{s:s!}", "command", &command)) {
+	if (!command) {
 		client_error(client, "a request is one line such as {\"command\": \"status\"}");
+	} else if (changes && supervisor->phase != PHASE_RUNNING) {
+		client_error(client, supervisor->phase == PHASE_DRAINING ?
+					     "the daemon is draining" :
+					     "the daemon is starting: try again in a moment");
+	} else if (control_command_is(command)) {
+		client_command(client, request);
+	} else if (json_object_size(request) > 1) {
+		client_error(client, "this command takes no arguments");
 	} else if (!strcmp(command, "reload")) {
-		if (supervisor->phase == PHASE_DRAINING) {
-			client_error(client, "the daemon is draining");
-		} else {
-			client->reload = reload_file(supervisor);
-			loop_io_mod(client_loop(client), &client->io, 0);
-			loop_timer_set(client_loop(client), &client->timer,
-				       SLUICE_CONTROL_RELOAD_MS * NS_PER_MS);
-		}
+		client->reload = reload_file(supervisor);
+		client_wait(client);
 	} else {
 		char *answer = control_answer(supervisor, command);
 
@@ -143,7 +180,7 @@ static void on_client(struct loop_io *io, uint32_t events)
 		client_write(client);
 		return;
 	}
-	if (client->reload) { /* only its end can be reported: nothing is read meanwhile */
+	if (client->reload || client->waits) { /* only its end can be reported: nothing is read meanwhile */
 		client_close(client);
 		return;
 	}
@@ -234,7 +271,7 @@ void control_reload_done(struct control *control, uint64_t number, bool ok, cons
 	list_for_each_safe(client, tmp, &control->clients, link)
 		if (client->reload && client->reload <= number)
 			client_answer(client,
-				      control_answer_reload(control->supervisor, ok, message));
+				      control_answer_change(control->supervisor, ok, message));
 }
 
 void control_init(struct supervisor *supervisor)

@@ -9,8 +9,7 @@
 #include <unistd.h>
 
 #include "control/control_answer.h"
-#include "control/supervisor.h"
-#include "shared/health_text.h"
+#include "control/control_json.h"
 #include "sluice/control.h"
 
 static const char *const phase_names[] = {
@@ -28,22 +27,6 @@ static const char *const worker_states[] = {
 	[SLUICE_WORKER_LIVE] = "live",	       [SLUICE_WORKER_DRAINING] = "draining",
 	[SLUICE_WORKER_DEAD] = "dead",
 };
-static const char *const all_down_names[] = {
-	[SLUICE_ALL_DOWN_ACCEPT] = "accept",
-	[SLUICE_ALL_DOWN_RESET] = "reset",
-	[SLUICE_ALL_DOWN_DROP] = "drop",
-};
-static const char *const reason_names[] = {
-	[SLUICE_REASON_NONE] = "",
-	[SLUICE_REASON_CONNECT] = "connect",
-	[SLUICE_REASON_TIMEOUT] = "timeout",
-	[SLUICE_REASON_RESET] = "reset",
-	[SLUICE_REASON_DISCONNECT] = "disconnect",
-	[SLUICE_REASON_GRPC_STATUS] = "grpc-status",
-	[SLUICE_REASON_HTTP_STATUS] = "http-status",
-	[SLUICE_REASON_NOT_SERVING] = "not serving",
-	[SLUICE_REASON_PROTOCOL] = "protocol",
-};
 static const struct {
 	const char *name, *text;
 } verdicts[VERDICT_MAX] = {
@@ -51,27 +34,6 @@ static const struct {
 	SLUICE_VERDICTS(VERDICT_ROW)
 #undef VERDICT_ROW
 };
-
-#define NAME_OF(names, value)                                                                      \
-	((value) < sizeof(names) / sizeof((names)[0]) && (names)[value] ? (names)[value] : "?")
-
-static json_int_t num(uint64_t value)
-{
-	return (json_int_t)value;
-}
-
-/* Takes value over; a missing key shows memory ran out, and the whole answer is then dropped. */
-static void put(json_t *object, const char *key, json_t *value)
-{
-	json_object_set_new(object, key, value);
-}
-
-static double seconds_since(const struct supervisor *supervisor, uint64_t then_ns)
-{
-	uint64_t now_ns = loop_now(&supervisor->loop);
-
-	return then_ns && now_ns > then_ns ? (double)(now_ns - then_ns) / 1e9 : 0;
-}
 
 static json_t *verdict_counts(const struct supervisor *supervisor)
 {
@@ -114,42 +76,9 @@ static json_t *kernel_state(const struct supervisor *supervisor)
 			 config->kernel.pin_path, "interfaces", interfaces);
 }
 
-static json_t *group_row(const struct supervisor *supervisor, const struct config_group *group)
-{
-	const struct sluice_group *row = &supervisor->state.groups[group->id];
-	uint64_t active = 0, calls = 0;
-
-	for (size_t i = 0; i < group->n_endpoints; i++) {
-		const struct sluice_backend *backend =
-			&supervisor->state.backends[group->endpoints[i].id];
-
-		active += state_load32(&backend->active_rpcs);
-		calls += state_load64(&backend->calls);
-	}
-	return json_pack("{s:s, s:i, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:b}", "name", group->name,
-			 "id", (int)group->id, "balance",
-			 group->balance == BALANCE_LEAST_REQUEST ? "least_request" :
-								   "weighted_round_robin",
-			 "on_all_down", NAME_OF(all_down_names, (unsigned)group->on_all_down),
-			 "live", num(state_load32(&row->live)), "total",
-			 num(state_load32(&row->total)), "backends", num(group->n_endpoints),
-			 "active_rpcs", num(active), "calls", num(calls), "health_check",
-			 group->health_check.enabled);
-}
-
-static json_t *group_rows(const struct supervisor *supervisor)
-{
-	const struct config *config = supervisor->current.config;
-	json_t *array = json_array();
-
-	for (size_t i = 0; i < config->n_groups; i++)
-		json_array_append_new(array, group_row(supervisor, &config->groups[i]));
-	return array;
-}
-
 static json_t *answer_groups(const struct supervisor *supervisor)
 {
-	return json_pack("{s:o}", "groups", group_rows(supervisor));
+	return json_pack("{s:o}", "groups", control_group_rows(supervisor));
 }
 
 static json_t *answer_status(const struct supervisor *supervisor)
@@ -180,7 +109,7 @@ static json_t *answer_status(const struct supervisor *supervisor)
 					 supervisor->children.monitor.pid != 0, "restarts",
 					 (int)supervisor->children.monitor.restarts));
 	put(status, "listeners", json_integer(num(config->n_listeners)));
-	put(status, "groups", group_rows(supervisor));
+	put(status, "groups", control_group_rows(supervisor));
 	put(status, "connections", json_integer(num(now.connections)));
 	put(status, "connections_accepted", json_integer(num(now.accepted)));
 	put(status, "active_rpcs", json_integer(num(now.active_rpcs)));
@@ -223,49 +152,14 @@ static json_t *answer_listeners(const struct supervisor *supervisor)
 	return json_pack("{s:o}", "listeners", array);
 }
 
-static json_t *backend_row(const struct supervisor *supervisor, const struct config_group *group,
-			   const struct config_endpoint *endpoint)
-{
-	const struct sluice_backend *row = &supervisor->state.backends[endpoint->id];
-	const struct config_backend *backend = &group->backends[endpoint->backend];
-	uint32_t health = state_load32(&row->health);
-	char text[ADDR_TEXT_MAX], reason[HEALTH_TEXT_MAX];
-	json_t *object = json_pack("{s:s, s:s, s:s, s:i, s:i, s:i}", "group", group->name,
-				   "address",
-				   addr_format(&endpoint->address, text, sizeof(text)), "host",
-				   backend->is_name ? backend->host : "", "id", (int)endpoint->id,
-				   "generation", (int)endpoint->generation, "weight",
-				   (int)endpoint->weight);
-
-	put(object, "health", json_string(health_state_name(health)));
-	put(object, "health_seconds",
-	    json_real(seconds_since(supervisor, state_load64(&row->health_changed_ns))));
-	put(object, "last_failure", json_string(NAME_OF(reason_names, row->health_reason)));
-	put(object, "last_failure_detail", json_integer(num(row->health_detail)));
-	put(object, "last_failure_text",
-	    json_string(health_reason_text(row->health_reason, row->health_detail,
-					   group->health_check.codes, reason, sizeof(reason))));
-	put(object, "active_rpcs", json_integer(num(state_load32(&row->active_rpcs))));
-	put(object, "connections", json_integer(num(state_load32(&row->connections))));
-	put(object, "calls", json_integer(num(state_load64(&row->calls))));
-	put(object, "failures", json_integer(num(state_load64(&row->failures))));
-	put(object, "checks", json_integer(num(state_load64(&row->checks))));
-	put(object, "checks_failed", json_integer(num(state_load64(&row->checks_failed))));
-	put(object, "health_changes", json_integer(num(state_load64(&row->health_changes))));
-	return object;
-}
-
 static json_t *answer_backends(const struct supervisor *supervisor)
 {
-	const struct config *config = supervisor->current.config;
-	json_t *array = json_array();
+	return json_pack("{s:o}", "backends", control_backend_rows(supervisor));
+}
 
-	for (size_t g = 0; g < config->n_groups; g++)
-		for (size_t i = 0; i < config->groups[g].n_endpoints; i++)
-			json_array_append_new(array,
-					      backend_row(supervisor, &config->groups[g],
-							  &config->groups[g].endpoints[i]));
-	return json_pack("{s:o}", "backends", array);
+static json_t *answer_routes(const struct supervisor *supervisor)
+{
+	return json_pack("{s:o}", "routes", control_route_rows(supervisor));
 }
 
 static json_t *worker_row(const struct supervisor *supervisor, uint32_t slot)
@@ -297,6 +191,22 @@ static json_t *worker_row(const struct supervisor *supervisor, uint32_t slot)
 		{ "buffered_bytes", &row->buffered_bytes },
 		{ "rx_bytes", &row->rx_bytes },
 		{ "tx_bytes", &row->tx_bytes },
+		{ "retries", &row->retries },
+		{ "retries_denied", &row->retries_denied },
+		{ "rate_limited", &row->rate_limited },
+		{ "route_full", &row->route_full },
+		{ "breaker_calls", &row->breaker_calls },
+		{ "breaker_pending", &row->breaker_pending },
+		{ "pending_expired", &row->pending_expired },
+		{ "mirrored", &row->mirrored },
+		{ "mirror_dropped", &row->mirror_dropped },
+		{ "streams_idle", &row->streams_idle },
+		{ "streams_aged", &row->streams_aged },
+		{ "connections_aged", &row->connections_aged },
+		{ "clients_lost", &row->clients_lost },
+		{ "too_many_pings", &row->too_many_pings },
+		{ "ejections", &row->ejections },
+		{ "answered_here", &row->answered_here },
 	};
 
 	put(object, "up_seconds", json_real(seconds_since(supervisor, row->started_ns)));
@@ -333,7 +243,8 @@ static const struct {
 } answers[] = {
 	{ "status", answer_status },	 { "listeners", answer_listeners },
 	{ "groups", answer_groups },	 { "backends", answer_backends },
-	{ "workers", answer_workers },	 { "verdicts", answer_verdicts },
+	{ "routes", answer_routes },	 { "workers", answer_workers },
+	{ "verdicts", answer_verdicts },
 };
 
 static char *dump(json_t *document)
@@ -355,11 +266,12 @@ char *control_answer(const struct supervisor *supervisor, const char *command)
 	return NULL;
 }
 
-char *control_answer_reload(const struct supervisor *supervisor, int ok, const char *message)
+char *control_answer_change(const struct supervisor *supervisor, int ok, const char *message)
 {
 	json_int_t revision = num(supervisor->current.config->revision);
 
 	if (ok)
-		return dump(json_pack("{s:b, s:I}", "ok", 1, "revision", revision));
+		return dump(json_pack("{s:b, s:I, s:s}", "ok", 1, "revision", revision, "kept",
+				      message));
 	return dump(json_pack("{s:b, s:I, s:s}", "ok", 0, "revision", revision, "error", message));
 }

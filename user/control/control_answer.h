@@ -12,7 +12,8 @@ struct supervisor;
  * (errno EINVAL, ENOMEM). */
 char *control_answer(const struct supervisor *supervisor, const char *command);
 
-/* {"ok": true, ...} or {"ok": false, "error": message}; malloced, or NULL. */
-char *control_answer_reload(const struct supervisor *supervisor, int ok, const char *message);
+/* What came of a reload or a command: {"ok": true, ...} or {"ok": false, "error": message}; malloced,
+ * or NULL. message of a change that is in force: what it leaves as it was, "": nothing. */
+char *control_answer_change(const struct supervisor *supervisor, int ok, const char *message);
 
 #endif

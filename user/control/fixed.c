@@ -3,23 +3,32 @@
  * fixed.c - see fixed.h. Called by reload.c on a config that nobody else has yet.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "control/fixed.h"
 
-static void warn(const char *key)
+struct kept {
+	char *text;
+	size_t size;
+};
+
+static void keep(struct kept *kept, const char *key)
 {
+	size_t len = strlen(kept->text);
+
+	snprintf(kept->text + len, kept->size - len, "%s%s", len ? ", " : "", key);
 	log_warn("this setting changes only at a restart: the running value stays",
 		 F_STR("key", key));
 }
 
-static int keep_string(const char *key, char **value, const char *running)
+static int keep_string(struct kept *kept, const char *key, char **value, const char *running)
 {
 	if (*value == running || (*value && running && !strcmp(*value, running)))
 		return 0;
-	warn(key);
+	keep(kept, key);
 	char *copy = running ? strdup(running) : NULL;
 
 	if (running && !copy)
@@ -29,20 +38,25 @@ static int keep_string(const char *key, char **value, const char *running)
 	return 0;
 }
 
-int fixed_keep(struct config *config, const struct config *running)
+int fixed_keep(struct config *config, const struct config *running, char *text, size_t size)
 {
+	struct kept kept = { text, size };
+
+	text[0] = '\0';
 	if (config->workers != running->workers) {
-		warn("workers");
+		keep(&kept, "workers");
 		config->workers = running->workers;
 	}
 	if (config->kernel.mode != running->kernel.mode) {
-		warn("kernel.mode");
+		keep(&kept, "kernel.mode");
 		config->kernel.mode = running->kernel.mode;
 	}
-	if (keep_string("runtime.user", &config->user, running->user) ||
-	    keep_string("runtime.group", &config->group, running->group) ||
-	    keep_string("control.socket", &config->control_socket, running->control_socket) ||
-	    keep_string("kernel.pin_path", &config->kernel.pin_path, running->kernel.pin_path))
+	if (keep_string(&kept, "runtime.user", &config->user, running->user) ||
+	    keep_string(&kept, "runtime.group", &config->group, running->group) ||
+	    keep_string(&kept, "control.socket", &config->control_socket,
+			running->control_socket) ||
+	    keep_string(&kept, "kernel.pin_path", &config->kernel.pin_path,
+			running->kernel.pin_path))
 		return -ENOMEM;
 	return 0;
 }

@@ -54,6 +54,9 @@ static int prepare(struct supervisor *supervisor, struct revision *revision, cha
 	const struct config_listener *failed = NULL;
 	int ret = names_resolve(&supervisor->names, config);
 
+	if (!ret)
+		ret = overrides_apply(&supervisor->overrides, config, supervisor->reload.from_file);
+
 	if (supervisor->options->log_format_set)
 		config->log_format = supervisor->options->log_format;
 	if (ret) {
@@ -144,12 +147,32 @@ int reload_enforce(struct supervisor *supervisor)
 	return ret;
 }
 
+static void commands_done(struct supervisor *supervisor, bool ok, const char *message)
+{
+	struct list *running = &supervisor->reload.running;
+
+	while (!list_empty(running)) {
+		struct reload_command *command = list_first(running, struct reload_command, link);
+
+		list_del(&command->link);
+		command->on_done(command, ok, message);
+	}
+}
+
 /* ok: the candidate is in force; else message says why not, and may be several lines. */
 static void finish(struct supervisor *supervisor, bool ok, const char *message)
 {
 	struct reload *reload = &supervisor->reload;
 	bool from_file = reload->from_file;
 
+	if (ok)
+		overrides_commit(&supervisor->overrides, from_file);
+	else
+		overrides_revert(&supervisor->overrides);
+	/* A refused file must not take with it what DNS said meanwhile. */
+	if (!ok && from_file && reload->with_names)
+		reload->want_names = true;
+	reload->with_names = false;
 	loop_timer_cancel(&supervisor->loop, &reload->timer);
 	loop_timer_cancel(&supervisor->loop, &reload->names_timer);
 	revision_done(&reload->candidate);
@@ -158,6 +181,7 @@ static void finish(struct supervisor *supervisor, bool ok, const char *message)
 		notify_ready(ok ? "running" : "running; the last reload was refused");
 		control_reload_done(&supervisor->control, reload->covers, ok, message);
 	}
+	commands_done(supervisor, ok, message);
 	supervisor_on_reloaded(supervisor);
 	loop_defer(&supervisor->loop, &reload->task);
 }
@@ -166,7 +190,7 @@ static void refuse(struct supervisor *supervisor, const char *reason)
 {
 	log_error(supervisor->reload.from_file ?
 			  "reload refused, the running config stays" :
-			  "new addresses refused, the old ones stay",
+			  "new addresses or commands refused, the old ones stay",
 		  F_STR("reason", reason));
 	finish(supervisor, false, reason);
 }
@@ -277,10 +301,12 @@ static void commit(struct supervisor *supervisor)
 	rights_raise_nofile(config, supervisor->slots);
 	revision_done(&old);
 	supervisor_set_log(supervisor, config);
-	log_info(from_file ? "reloaded" : "backend addresses changed",
+	log_info(from_file			? "reloaded" :
+		 list_empty(&reload->running)	? "backend addresses changed" :
+						  "command in force",
 		 F_UINT("revision", config->revision), F_UINT("listeners", config->n_listeners),
 		 F_UINT("groups", config->n_groups));
-	finish(supervisor, true, "");
+	finish(supervisor, true, from_file ? reload->kept : "");
 }
 
 static void on_timeout(struct loop_timer *timer)
@@ -383,6 +409,7 @@ static void begin_file(struct supervisor *supervisor)
 
 	reload->want_file = false;
 	/* The file says everything: what DNS said meanwhile goes in with it. */
+	reload->with_names = reload->want_names;
 	reload->want_names = false;
 	reload->from_file = true;
 	reload->covers = reload->asked;
@@ -392,7 +419,8 @@ static void begin_file(struct supervisor *supervisor)
 
 	if (config) {
 		supervisor_log_report(LOG_WARN, report.text);
-		int ret = fixed_keep(config, supervisor->current.config);
+		int ret = fixed_keep(config, supervisor->current.config, reload->kept,
+				     sizeof(reload->kept));
 
 		if (ret) {
 			config_unref(config);
@@ -406,9 +434,36 @@ static void begin_file(struct supervisor *supervisor)
 	config_report_done(&report);
 }
 
-static void begin_names(struct supervisor *supervisor)
+/* Takes in what was asked for so far. */
+static void take_commands(struct supervisor *supervisor)
 {
-	supervisor->reload.want_names = false;
+	struct reload *reload = &supervisor->reload;
+	char why[512];
+
+	while (!list_empty(&reload->commands)) {
+		struct reload_command *command =
+			list_first(&reload->commands, struct reload_command, link);
+		int ret = overrides_set(&supervisor->overrides, supervisor->current.config,
+					&command->what, loop_now(&supervisor->loop), why,
+					sizeof(why));
+
+		list_del(&command->link);
+		if (ret)
+			command->on_done(command, false, why);
+		else
+			list_add_tail(&reload->running, &command->link);
+	}
+}
+
+/* The running file with what DNS and the operator say now. */
+static void begin_changes(struct supervisor *supervisor)
+{
+	struct reload *reload = &supervisor->reload;
+
+	take_commands(supervisor);
+	if (list_empty(&reload->running) && !reload->want_names)
+		return;
+	reload->want_names = false;
 	struct config *config = config_clone(supervisor->current.config);
 
 	if (config)
@@ -426,8 +481,8 @@ static void on_begin(struct loop_task *task)
 		return;
 	if (reload->want_file)
 		begin_file(supervisor);
-	else if (reload->want_names)
-		begin_names(supervisor);
+	else if (reload->want_names || !list_empty(&reload->commands))
+		begin_changes(supervisor);
 }
 
 uint64_t reload_file(struct supervisor *supervisor)
@@ -446,6 +501,18 @@ void reload_names(struct supervisor *supervisor)
 	loop_defer(&supervisor->loop, &supervisor->reload.task);
 }
 
+void reload_command(struct supervisor *supervisor, struct reload_command *command)
+{
+	list_add_tail(&supervisor->reload.commands, &command->link);
+	loop_defer(&supervisor->loop, &supervisor->reload.task);
+}
+
+void reload_forget_command(struct reload_command *command)
+{
+	if (command->link.next)
+		list_del(&command->link);
+}
+
 bool reload_under_way(const struct supervisor *supervisor)
 {
 	return supervisor->reload.candidate.config || supervisor->reload.want_file ||
@@ -457,6 +524,8 @@ void reload_init(struct supervisor *supervisor)
 	struct reload *reload = &supervisor->reload;
 
 	reload->candidate = (struct revision){ .fd = -1 };
+	list_init(&reload->commands);
+	list_init(&reload->running);
 	reload->timer.on_timer = on_timeout;
 	reload->names_timer.on_timer = on_names_timeout;
 	reload->sweep_timer.on_timer = on_sweep;
@@ -469,5 +538,12 @@ void reload_done(struct supervisor *supervisor)
 	loop_timer_cancel(&supervisor->loop, &supervisor->reload.names_timer);
 	loop_timer_cancel(&supervisor->loop, &supervisor->reload.sweep_timer);
 	loop_defer_cancel(&supervisor->reload.task);
+	while (!list_empty(&supervisor->reload.commands)) {
+		struct list *link = supervisor->reload.commands.next;
+
+		list_del(link);
+		list_add_tail(&supervisor->reload.running, link);
+	}
+	commands_done(supervisor, false, "the daemon is draining");
 	revision_done(&supervisor->reload.candidate);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * reload.h - takes a new config into force, whole or not at all: prepare everywhere, then commit.
- * A changed file and a changed DNS answer go the same way.
+ * A changed file, a changed DNS answer and an operator's command go the same way.
  */
 #ifndef SLUICE_CONTROL_RELOAD_H
 #define SLUICE_CONTROL_RELOAD_H
@@ -10,8 +10,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/list.h"
 #include "base/loop.h"
 #include "config/config.h"
+#include "control/overrides.h"
 
 struct supervisor;
 
@@ -23,10 +25,23 @@ struct revision {
 };
 void revision_done(struct revision *revision);
 
+/* An operator's command on its way into force. The caller's memory, until on_done or
+ * reload_forget_command. */
+struct reload_command {
+	struct list link;
+	struct override_command what;
+	/* message: why not. */
+	void (*on_done)(struct reload_command *command, bool ok, const char *message);
+};
+
 struct reload {
 	struct revision candidate; /* sent to the children, not all READY yet */
 	bool from_file;
 	bool want_file, want_names; /* asked for while one was under way */
+	bool with_names; /* the file's candidate has answers in it that were wanted before */
+	struct list commands; /* struct reload_command: asked for */
+	struct list running;  /* ... in the candidate */
+	char kept[256];	      /* settings of the file read last that wait for a restart */
 	struct loop_timer timer;    /* children that never answer */
 	bool waits_for_names;	    /* a new name is being asked for the first time */
 	struct loop_timer names_timer;
@@ -51,6 +66,10 @@ int reload_enforce(struct supervisor *supervisor);
 uint64_t reload_file(struct supervisor *supervisor);
 /* DNS answers changed. */
 void reload_names(struct supervisor *supervisor);
+/* Puts a command into a new revision of the running config; on_done tells when it is in force. */
+void reload_command(struct supervisor *supervisor, struct reload_command *command);
+/* Nobody wants to know any more. Idempotent; takes commands that were never given. */
+void reload_forget_command(struct reload_command *command);
 bool reload_under_way(const struct supervisor *supervisor);
 
 /* A child said READY, or is gone; or a name was answered. */

@@ -327,6 +327,7 @@ static void take_down(struct supervisor *supervisor)
 			close(supervisor->state_fds[i]);
 	ids_free(supervisor->ids);
 	names_done(&supervisor->names);
+	overrides_done(&supervisor->overrides);
 	tickets_done(&supervisor->tickets);
 	revision_done(&supervisor->current);
 	if (supervisor->signals.fd >= 0)
@@ -360,6 +361,7 @@ int supervisor_run(const struct supervisor_options *options)
 		supervisor->state_fds[i] = -1;
 	notify_init();
 	names_init(&supervisor->names);
+	overrides_init(&supervisor->overrides);
 	reload_init(supervisor);
 	control_init(supervisor);
 

@@ -17,6 +17,7 @@
 #include "control/ids.h"
 #include "control/kernel.h"
 #include "control/names.h"
+#include "control/overrides.h"
 #include "control/reload.h"
 #include "control/rights.h"
 #include "control/sockets.h"
@@ -52,6 +53,7 @@ struct supervisor {
 	struct state state;
 	struct ids *ids;
 	struct names names;
+	struct overrides overrides;
 	struct sockets sockets;
 	struct channel_tickets tickets;
 	uint8_t hash_key[16]; /* of all children, from start to end */

@@ -33,7 +33,7 @@ static void print_json(const struct config_report *report)
 int ctl_check(const struct ctl *ctl)
 {
 	struct config_report report = { 0 };
-	struct config *config = config_load(ctl->argument, &report, &config_hooks);
+	struct config *config = config_load(ctl->arguments[0], &report, &config_hooks);
 	int ret = config ? CTL_OK : CTL_FAILED;
 
 	if (ctl->json)
@@ -41,7 +41,7 @@ int ctl_check(const struct ctl *ctl)
 	else if (report.text)
 		fputs(report.text, stdout);
 	else if (config)
-		printf("%s: good\n", ctl->argument);
+		printf("%s: good\n", ctl->arguments[0]);
 	config_unref(config);
 	config_report_done(&report);
 	return ret;

@@ -94,23 +94,48 @@ static char *client_read(int fd, int timeout_ms, size_t *len)
 	return NULL;
 }
 
-json_t *client_ask(const struct ctl *ctl, const char *command, char **text)
+/* Only what changes something may take its time: it waits until the change is in force. */
+static int patience_ms(const char *command)
 {
-	char request[128], *answer = NULL;
+	static const char *const slow[] = { "reload", "drain", "undrain", "weight", "health" };
+
+	for (size_t i = 0; command && i < sizeof(slow) / sizeof(slow[0]); i++)
+		if (!strcmp(command, slow[i]))
+			return SLUICE_CONTROL_TIMEOUT_MS + SLUICE_CONTROL_RELOAD_MS;
+	return SLUICE_CONTROL_TIMEOUT_MS;
+}
+
+/* One line, as the protocol wants it. */
+static bool client_send(int fd, const json_t *request)
+{
+	char *line = json_dumps(request, JSON_COMPACT);
+	size_t len = line ? strlen(line) : 0;
+	bool sent = false;
+
+	if (line) {
+		line[len++] = '\n'; /* in the place of the NUL: the length counts */
+		sent = send(fd, line, len, MSG_NOSIGNAL) == (ssize_t)len;
+	}
+	free(line);
+	return sent;
+}
+
+json_t *client_request(const struct ctl *ctl, json_t *request, char **text)
+{
+	int timeout_ms = patience_ms(json_string_value(json_object_get(request, "command")));
 	json_t *document = NULL;
+	char *answer = NULL;
 	size_t len = 0;
-	/* Only a reload may take its time. */
-	int timeout_ms = SLUICE_CONTROL_TIMEOUT_MS +
-			 (strcmp(command, "reload") ? 0 : SLUICE_CONTROL_RELOAD_MS);
 	int fd = client_connect(ctl->socket);
 
-	if (fd < 0)
+	if (fd < 0) {
+		json_decref(request);
 		return NULL;
-	int n = snprintf(request, sizeof(request), "{\"command\": \"%s\"}\n", command);
-
-	if (send(fd, request, (size_t)n, MSG_NOSIGNAL) == n)
+	}
+	if (client_send(fd, request))
 		answer = client_read(fd, timeout_ms, &len);
 	close(fd);
+	json_decref(request);
 	if (!answer || !len) {
 		fputs("sluicectl: sluiced did not answer (no permission for this user, too many "
 		      "clients, or it is stuck: see its log)\n", stderr);
@@ -135,4 +160,9 @@ json_t *client_ask(const struct ctl *ctl, const char *command, char **text)
 out:
 	free(answer);
 	return document;
+}
+
+json_t *client_ask(const struct ctl *ctl, const char *command, char **text)
+{
+	return client_request(ctl, json_pack("{s:s}", "command", command), text);
 }

@@ -12,5 +12,7 @@
 /* The daemon's document, the caller's to decref; its text too where text is not NULL (malloced). NULL
  * after saying on stderr what is wrong, also when the daemon answered that it does not know. */
 json_t *client_ask(const struct ctl *ctl, const char *command, char **text);
+/* Likewise for a request with more than a command; it is taken over, also on failure. */
+json_t *client_request(const struct ctl *ctl, json_t *request, char **text);
 
 #endif

@@ -10,11 +10,20 @@
 
 enum { CTL_OK, CTL_FAILED, CTL_USAGE };
 
+#define CTL_OPTIONS_MAX 64 /* of one command line */
+
 struct ctl {
 	const char *socket;
 	bool json;
-	const char *argument; /* of commands that take one */
+	char **arguments; /* as many as the command takes */
+	struct {
+		const char *name, *value;
+	} options[CTL_OPTIONS_MAX]; /* the command's own, as given */
+	int n_options;
 };
+
+/* The value of an option of the command's own; NULL where it is not given. The last one counts. */
+const char *ctl_option(const struct ctl *ctl, const char *name);
 
 /* Each prints its result on stdout, its errors on stderr, and returns the exit code. */
 int ctl_status(const struct ctl *ctl);
@@ -25,5 +34,10 @@ int ctl_workers(const struct ctl *ctl);
 int ctl_verdicts(const struct ctl *ctl);
 int ctl_check(const struct ctl *ctl);
 int ctl_reload(const struct ctl *ctl);
+int ctl_routes(const struct ctl *ctl);
+int ctl_drain(const struct ctl *ctl);
+int ctl_undrain(const struct ctl *ctl);
+int ctl_weight(const struct ctl *ctl);
+int ctl_health(const struct ctl *ctl);
 
 #endif

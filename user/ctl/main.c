@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * main.c - sluicectl's command line: the table of commands, and the options that all of them take.
+ * main.c - sluicectl's command line: the table of commands, the options that all of them take and
+ * those of some. What a command does is in its own file.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -12,35 +13,54 @@
 
 static const struct command {
 	const char *name;
-	const char *argument; /* NULL: takes none */
+	const char *arguments; /* their names; NULL: takes none */
+	const char *options[8]; /* its own: "for DURATION" */
 	const char *summary;
 	const char *help;
 	int (*run)(const struct ctl *ctl);
 } commands[] = {
-	{ "status", NULL, "the daemon on one screen",
+	{ "status", NULL, { 0 }, "the daemon on one screen",
 	  "Mode of each interface, live backends of each group, connections, calls and calls a\n"
 	  "second (over the last second), and what the XDP gate did.\n", ctl_status },
-	{ "listeners", NULL, "listeners, and new connections at the gate",
+	{ "listeners", NULL, { 0 }, "listeners, and new connections at the gate",
 	  "SYNS and what follows count new connections at the XDP gate; PICKED are those that\n"
 	  "sk_lookup gave to a worker, FALLBACK those it left to SO_REUSEPORT.\n", ctl_listeners },
-	{ "groups", NULL, "groups and how many of their backends are live",
-	  "LIVE and TOTAL count backends with a weight above 0.\n", ctl_groups },
-	{ "backends", NULL, "backends, their health and calls",
+	{ "routes", NULL, { 0 }, "routes of every listener, and their calls",
+	  "In the order in which they are tried. ACTIVE counts only on routes with a limit of\n"
+	  "concurrent calls or a retry budget.\n", ctl_routes },
+	{ "groups", NULL, { 0 }, "groups and how many of their backends are live",
+	  "LIVE and TOTAL count backends with a weight above 0 that are not drained.\n", ctl_groups },
+	{ "backends", NULL, { 0 }, "backends, their health and calls",
 	  "HEALTH is up, down or unknown (no verdict yet: counts as live); SINCE is how long it has\n"
 	  "been so; LAST-FAILURE is why the last failed check failed.\n", ctl_backends },
-	{ "workers", NULL, "worker processes and their counters",
+	{ "workers", NULL, { 0 }, "worker processes and their counters",
 	  "HEARTBEAT is how old the last sign of life is: sk_lookup passes over a worker above 1s.\n"
 	  "Counters start anew with each worker process; status keeps the totals.\n",
 	  ctl_workers },
-	{ "verdicts", NULL, "what the XDP gate did, by verdict",
+	{ "verdicts", NULL, { 0 }, "what the XDP gate did, by verdict",
 	  "Packets and bytes of every verdict since the maps were made.\n", ctl_verdicts },
-	{ "check", "FILE", "check a configuration file",
+	{ "drain", "GROUP BACKEND", { "for DURATION" }, "no new calls to a backend",
+	  "BACKEND as the file has it, or one address of a DNS name. Running calls finish; with\n"
+	  "--for 60s what still runs then is cut. In force when the command returns, until\n"
+	  "undrain, a change of the backend's drain in the file, or a restart of sluiced.\n",
+	  ctl_drain },
+	{ "undrain", "GROUP BACKEND", { 0 }, "new calls to a backend again",
+	  "Takes a drain back, by command or in the file.\n", ctl_undrain },
+	{ "weight", "GROUP BACKEND N", { 0 }, "set a backend's weight",
+	  "N from 0 to 100, or \"file\" for what the file says. In force when the command returns,\n"
+	  "until the file changes that weight or sluiced is restarted.\n", ctl_weight },
+	{ "health", "GROUP BACKEND up|down|auto", { 0 }, "force a backend's health",
+	  "Whatever the checks say, until auto or a restart of sluiced; the checks go on.\n",
+	  ctl_health },
+	{ "check", "FILE", { 0 }, "check a configuration file",
 	  "Prints every error and warning as file:line:column: text. Needs no daemon and changes\n"
 	  "nothing. Exits 1 where there is an error.\n", ctl_check },
-	{ "reload", NULL, "have the daemon read its configuration anew",
+	{ "reload", NULL, { 0 }, "have the daemon read its configuration anew",
 	  "Waits for the outcome: the new file is in force as a whole, or refused as a whole and\n"
 	  "the reasons are printed. Exits 1 where it is refused.\n", ctl_reload },
 };
+
+#define COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
 static const char options_help[] =
 	"  --json         the daemon's own JSON, one document, instead of tables\n"
@@ -48,16 +68,27 @@ static const char options_help[] =
 	"  --version      print the version\n"
 	"  --help         print this, or with a command what it shows\n";
 
+static int count_words(const char *text)
+{
+	int n = 0;
+
+	for (; text && *text; text += strspn(text, " ")) {
+		text += strcspn(text, " ");
+		n++;
+	}
+	return n;
+}
+
 static void print_usage(FILE *file)
 {
 	fputs("usage: sluicectl [--json] [--socket PATH] COMMAND\n\ncommands:\n", file);
-	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
-		char name[32];
+	for (size_t i = 0; i < COMMANDS; i++) {
+		char name[64];
 
 		snprintf(name, sizeof(name), "%s%s%s", commands[i].name,
-			 commands[i].argument ? " " : "",
-			 commands[i].argument ? commands[i].argument : "");
-		fprintf(file, "  %-13s  %s\n", name, commands[i].summary);
+			 commands[i].arguments ? " " : "",
+			 commands[i].arguments ? commands[i].arguments : "");
+		fprintf(file, "  %-33s  %s\n", name, commands[i].summary);
 	}
 	fprintf(file, "\noptions:\n%s\nExits 0, 1 on failure, 2 on wrong usage. See sluicectl(8).\n",
 		options_help);
@@ -65,15 +96,17 @@ static void print_usage(FILE *file)
 
 static void print_help(const struct command *command)
 {
-	printf("usage: sluicectl [--json] [--socket PATH] %s%s%s\n\n%s: %s.\n%s\noptions:\n%s",
-	       command->name, command->argument ? " " : "",
-	       command->argument ? command->argument : "", command->name, command->summary,
-	       command->help, options_help);
+	printf("usage: sluicectl [--json] [--socket PATH] %s%s%s", command->name,
+	       command->arguments ? " " : "", command->arguments ? command->arguments : "");
+	for (size_t i = 0; command->options[i]; i++)
+		printf(" [--%s]", command->options[i]);
+	printf("\n\n%s: %s.\n%s\noptions:\n%s", command->name, command->summary, command->help,
+	       options_help);
 }
 
 static const struct command *find(const char *name)
 {
-	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+	for (size_t i = 0; i < COMMANDS; i++)
 		if (!strcmp(commands[i].name, name))
 			return &commands[i];
 	return NULL;
@@ -85,15 +118,43 @@ static int usage_error(const char *what, const char *which)
 	return CTL_USAGE;
 }
 
+/* Whether an option's text ("for DURATION") is of this name. */
+static bool option_is(const char *option, const char *name)
+{
+	size_t len = strcspn(option, " ");
+
+	return strlen(name) == len && !strncmp(option, name, len);
+}
+
+static bool takes_option(const struct command *command, const char *name)
+{
+	for (size_t i = 0; command->options[i]; i++)
+		if (option_is(command->options[i], name))
+			return true;
+	return false;
+}
+
+const char *ctl_option(const struct ctl *ctl, const char *name)
+{
+	for (int i = ctl->n_options; i-- > 0;)
+		if (!strcmp(ctl->options[i].name, name))
+			return ctl->options[i].value;
+	return NULL;
+}
+
 static int run(const struct command *command, struct ctl *ctl, int argc, char **argv)
 {
-	int wanted = command->argument ? 1 : 0;
+	int wanted = count_words(command->arguments);
 
+	for (int i = 0; i < ctl->n_options; i++)
+		if (!takes_option(command, ctl->options[i].name))
+			return usage_error("not an option of this command: --",
+					   ctl->options[i].name);
 	if (argc < wanted)
-		return usage_error("missing argument: ", command->argument);
+		return usage_error("missing argument: ", command->arguments);
 	if (argc > wanted)
 		return usage_error("unexpected argument: ", argv[wanted]);
-	ctl->argument = wanted ? argv[0] : NULL;
+	ctl->arguments = argv;
 	int ret = command->run(ctl);
 
 	/* A full disk must not look like success to a script. */
@@ -104,22 +165,49 @@ static int run(const struct command *command, struct ctl *ctl, int argc, char **
 	return ret;
 }
 
-int main(int argc, char **argv)
+#define OPTION_OWN 256 /* what getopt_long returns for a command's own */
+
+/* The options of all, and of every command: which go together is looked at afterwards, since an
+ * option may stand before its command. Names are cut out of the texts into names. */
+static void collect_options(struct option options[CTL_OPTIONS_MAX], char names[][32])
 {
-	static const struct option options[] = {
+	static const struct option common[] = {
 		{ "json", no_argument, NULL, 'j' },
 		{ "socket", required_argument, NULL, 's' },
 		{ "version", no_argument, NULL, 'V' },
 		{ "help", no_argument, NULL, 'h' },
-		{ 0 },
 	};
+	size_t n = sizeof(common) / sizeof(common[0]);
+
+	memcpy(options, common, sizeof(common));
+	for (size_t i = 0; i < COMMANDS; i++) {
+		for (size_t k = 0; commands[i].options[k] && n + 1 < CTL_OPTIONS_MAX; k++) {
+			const char *text = commands[i].options[k];
+
+			snprintf(names[n], 32, "%.*s", (int)strcspn(text, " "), text);
+			options[n] = (struct option){
+				.name = names[n],
+				.has_arg = strchr(text, ' ') ? required_argument : no_argument,
+				.val = OPTION_OWN,
+			};
+			n++;
+		}
+	}
+	options[n] = (struct option){ 0 };
+}
+
+int main(int argc, char **argv)
+{
+	struct option options[CTL_OPTIONS_MAX];
+	char names[CTL_OPTIONS_MAX][32];
 	struct ctl ctl = { .socket = SLUICE_CONTROL_SOCKET };
 	const struct command *command;
 	bool help = false;
-	int option;
+	int option, index = 0;
 
+	collect_options(options, names);
 	/* GNU's getopt_long takes options before and after the command. */
-	while ((option = getopt_long(argc, argv, "js:h", options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "js:h", options, &index)) != -1) {
 		switch (option) {
 		case 'j':
 			ctl.json = true;
@@ -132,6 +220,12 @@ int main(int argc, char **argv)
 			return CTL_OK;
 		case 'h':
 			help = true;
+			break;
+		case OPTION_OWN:
+			if (ctl.n_options == CTL_OPTIONS_MAX)
+				return usage_error("too many options", "");
+			ctl.options[ctl.n_options].name = options[index].name;
+			ctl.options[ctl.n_options++].value = optarg;
 			break;
 		default:
 			fputs("try sluicectl --help\n", stderr);

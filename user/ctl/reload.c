@@ -14,6 +14,8 @@ int ctl_reload(const struct ctl *ctl)
 	json_t *document = client_ask(ctl, "reload", &text);
 	bool ok = json_is_true(json_object_get(document, "ok"));
 	json_int_t revision = json_integer_value(json_object_get(document, "revision"));
+	const char *kept_text = json_string_value(json_object_get(document, "kept"));
+	const char *kept = kept_text ? kept_text : "";
 	const char *error = json_string_value(json_object_get(document, "error"));
 
 	if (!document)
@@ -21,7 +23,8 @@ int ctl_reload(const struct ctl *ctl)
 	if (ctl->json)
 		fputs(text, stdout);
 	else if (ok)
-		printf("reloaded: revision %lld is in force\n", (long long)revision);
+		printf("reloaded: revision %lld is in force\n%s%s%s", (long long)revision,
+		       *kept ? "unchanged until a restart: " : "", kept, *kept ? "\n" : "");
 	else
 		fprintf(stderr, "sluicectl: refused, revision %lld stays in force:\n%s\n",
 			(long long)revision, error ? error : "no reason given");

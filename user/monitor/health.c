@@ -2,7 +2,8 @@
 /*
  * health.c - one target per endpoint of the current config: its probe, its timer, its verdict; and
  * what the verdicts make of the maps. Called by monitor.c. It writes a word only where it changes,
- * so that a hand edit by bpftool holds until the facts next change.
+ * so that a hand edit by bpftool holds until the facts next change. A health that is forced by command
+ * stands in the maps instead of the verdict, which the checks go on making.
  */
 #include "monitor/health.h"
 
@@ -15,6 +16,7 @@
 #include "base/log.h"
 #include "monitor/health_check.h"
 #include "monitor/probe.h"
+#include "proxy/tls.h"
 #include "shared/eject.h"
 #include "shared/health_text.h"
 
@@ -23,9 +25,13 @@ struct target {
 	uint32_t id, generation;
 	uint32_t round;	  /* of health_apply that last saw it */
 	bool probed;	  /* the group has a health check, and the weight is not 0 */
+	bool counts;	  /* has weight and is not drained */
 	bool in_live;	  /* is counted in the group's live */
 	struct health_verdict verdict;
+	struct health_result failure; /* of the last check that failed */
+	uint32_t failures;   /* checks that failed in a row */
 	uint64_t started_ns; /* the check under way or the last one */
+	uint64_t again_ns;   /* when the backend last ended the Watch's connection in order */
 	struct loop_timer next;
 	struct probe probe;
 	/* in health->config */
@@ -40,7 +46,8 @@ struct health {
 	uint32_t round;
 	uint64_t random; /* xorshift64 */
 	struct log_limit local_failures;
-	uint32_t live[SLUICE_MAX_GROUPS]; /* by group id, as the verdicts have it */
+	uint32_t live[SLUICE_MAX_GROUPS]; /* by group id */
+	struct tls_context *tls[SLUICE_MAX_GROUPS]; /* by group id; NULL: cleartext, or not checked */
 	struct target *targets[SLUICE_MAX_BACKENDS]; /* by backend id */
 };
 
@@ -76,9 +83,30 @@ static void group_store_live(struct health *health, uint32_t group)
 	state_store64(&words->changed_ns, loop_now(health->loop));
 }
 
-static void target_store_health(struct target *target, enum sluice_health health)
+static bool target_is_forced(const struct target *target)
+{
+	return target->endpoint->forced != SLUICE_HEALTH_UNKNOWN;
+}
+
+static enum sluice_health target_health(const struct target *target)
+{
+	return target_is_forced(target) ? target->endpoint->forced : target->verdict.health;
+}
+
+static void target_store_reason(struct target *target)
+{
+	const struct health_result forced = { SLUICE_REASON_FORCED, 0 };
+	const struct health_result *why = target_is_forced(target) ? &forced : &target->failure;
+	struct sluice_backend *words = target_words(target);
+
+	store32_if_changed(&words->health_detail, why->detail);
+	store32_if_changed(&words->health_reason, why->reason);
+}
+
+static void target_store_health(struct target *target)
 {
 	struct sluice_backend *words = target_words(target);
+	enum sluice_health health = target_health(target);
 
 	if (state_load32(&words->health) == health)
 		return;
@@ -90,10 +118,10 @@ static void target_store_health(struct target *target, enum sluice_health health
 	state_group_changed(target->health->state, target->group->id);
 }
 
-/* Brings the group's live count in line with the verdict. */
+/* Brings the group's live count in line with the backend's health. */
 static void target_count(struct target *target)
 {
-	bool live = target->verdict.health != SLUICE_HEALTH_DOWN;
+	bool live = target->counts && target_health(target) != SLUICE_HEALTH_DOWN;
 
 	if (live == target->in_live)
 		return;
@@ -116,10 +144,11 @@ static void target_log(const struct target *target, const struct health_result *
 	}
 	health_reason_text(result->reason, result->detail, target->group->health_check.codes,
 			   reason, sizeof(reason));
-	if (result->reason == SLUICE_REASON_GRPC_STATUS && target->probe.reply.message[0])
+	if ((result->reason == SLUICE_REASON_GRPC_STATUS || result->reason == SLUICE_REASON_TLS) &&
+	    target->probe.reply.message[0])
 		log_warn("backend is down", F_STR("group", target->group->name),
 			 F_STR("backend", backend), F_STR("reason", reason),
-			 F_STR("grpc_message", target->probe.reply.message), F_UINT("live", live));
+			 F_STR("message", target->probe.reply.message), F_UINT("live", live));
 	else
 		log_warn("backend is down", F_STR("group", target->group->name),
 			 F_STR("backend", backend), F_STR("reason", reason), F_UINT("live", live));
@@ -135,39 +164,78 @@ static void target_schedule(struct target *target, uint64_t delay_ns)
 		       delay_ns > passed_ns ? delay_ns - passed_ns : 0);
 }
 
-static void on_checked(struct probe *probe, struct health_result result, bool local)
+/* Takes a result in; told: the backend's own word. */
+static void target_judge(struct target *target, const struct health_result *result, bool told)
+{
+	const struct config_health_check *check = &target->group->health_check;
+	struct sluice_backend *words = target_words(target);
+	bool ok = result->reason == SLUICE_REASON_NONE;
+
+	add64(&words->checks, 1);
+	target->failures = ok ? 0 : target->failures + 1;
+	if (!ok) {
+		add64(&words->checks_failed, 1);
+		target->failure = *result;
+		target_store_reason(target);
+	}
+	if (told ? !health_verdict_told(&target->verdict, result) :
+		   !health_verdict_update(&target->verdict, result, check))
+		return;
+	add64(&words->health_changes, 1);
+	target_store_health(target);
+	target_count(target);
+	target_log(target, result);
+}
+
+static void target_log_local(const struct target *target, int err)
+{
+	struct health *health = target->health;
+
+	if (log_limit_allow(&health->local_failures, loop_now(health->loop), 1))
+		log_error("health check not made", F_STR("group", target->group->name), F_ERR(err));
+}
+
+static void on_done(struct probe *probe, enum probe_word word, struct health_result result)
 {
 	struct target *target = container_of(probe, struct target, probe);
 	const struct config_health_check *check = &target->group->health_check;
-	struct sluice_backend *words = target_words(target);
-	struct health *health = target->health;
+	uint64_t now_ns = loop_now(target->health->loop);
+	uint64_t random = health_random(target->health), delay_ns;
 
-	if (local) {
-		if (log_limit_allow(&health->local_failures, loop_now(health->loop), 1))
-			log_error("health check not made", F_STR("group", target->group->name),
-				  F_ERR((int)result.detail));
-		target_schedule(target, check->interval_ms * NS_PER_MS);
-		return;
+	delay_ns = check->interval_ms * NS_PER_MS;
+	switch (word) {
+	case PROBE_CHECKED:
+		target_judge(target, &result, false);
+		delay_ns = check->method == HEALTH_METHOD_WATCH && target->failures ?
+				   health_watch_delay_ns(target->failures, check, random) :
+				   health_next_delay_ns(&target->verdict, check, random);
+		break;
+	case PROBE_TOLD:
+		target_judge(target, &result, true);
+		target->started_ns = now_ns;
+		break;
+	case PROBE_ALIVE:
+		add64(&target_words(target)->checks, 1);
+		break;
+	case PROBE_AGAIN:
+		/* Not as often as it likes to. */
+		if (now_ns - target->again_ns > delay_ns)
+			delay_ns = 0;
+		target->again_ns = now_ns;
+		break;
+	case PROBE_LOCAL:
+		target_log_local(target, (int)result.detail);
+		break;
 	}
-	add64(&words->checks, 1);
-	if (result.reason != SLUICE_REASON_NONE) {
-		add64(&words->checks_failed, 1);
-		store32_if_changed(&words->health_detail, result.detail);
-		store32_if_changed(&words->health_reason, result.reason);
-	}
-	if (health_verdict_update(&target->verdict, &result, check)) {
-		add64(&words->health_changes, 1);
-		target_store_health(target, target->verdict.health);
-		target_count(target);
-		target_log(target, &result);
-	}
-	target_schedule(target, health_next_delay_ns(&target->verdict, check, health_random(health)));
+	target_schedule(target, delay_ns);
 }
 
 static void on_next(struct loop_timer *timer)
 {
 	struct target *target = container_of(timer, struct target, next);
 
+	if (probe_is_busy(&target->probe))
+		return; /* its end sets the timer anew */
 	target->started_ns = loop_now(target->health->loop);
 	probe_start(&target->probe);
 }
@@ -182,7 +250,7 @@ static struct target *target_new(struct health *health, const struct config_endp
 	target->id = endpoint->id;
 	target->generation = endpoint->generation;
 	target->next.on_timer = on_next;
-	probe_init(&target->probe, health->loop, on_checked);
+	probe_init(&target->probe, health->loop, on_done);
 	return target;
 }
 
@@ -195,21 +263,29 @@ static void target_free(struct target *target)
 	free(target);
 }
 
-/* The backend's own address and the configured name, both with the port that is asked. */
+/* The backend's own address and the configured name, both with the port that is asked; TLS as the
+ * group's. */
 static void target_address(struct target *target)
 {
 	const struct config_endpoint *endpoint = target->endpoint;
 	const struct config_backend *backend = &target->group->backends[endpoint->backend];
+	struct tls_context *tls = target->health->tls[target->group->id];
 	struct addr to = endpoint->address;
 
 	if (target->group->health_check.port)
 		addr_set_port(&to, target->group->health_check.port);
-	if (!addr_equal(&to, &target->probe.to)) {
+	if (!addr_equal(&to, &target->probe.to) || tls != target->probe.tls) {
 		probe_cancel(&target->probe);
 		probe_disconnect(&target->probe);
 	}
 	target->probe.to = to;
-	if (backend->is_name)
+	target->probe.tls = tls;
+	target->probe.server_name = target->group->tls.server_name ? target->group->tls.server_name :
+								     backend->host;
+	if (target->group->health_check.authority)
+		snprintf(target->probe.authority, sizeof(target->probe.authority), "%s",
+			 target->group->health_check.authority);
+	else if (backend->is_name)
 		snprintf(target->probe.authority, sizeof(target->probe.authority), "%s:%u",
 			 backend->host, addr_port(&to));
 	else
@@ -218,7 +294,11 @@ static void target_address(struct target *target)
 
 static bool same_question(const struct config_health_check *a, const struct config_health_check *b)
 {
-	return strcmp(a->path, b->path) == 0 && strcmp(a->service, b->service) == 0 &&
+	const char *a_authority = a->authority ? a->authority : "";
+	const char *b_authority = b->authority ? b->authority : "";
+
+	return a->method == b->method && strcmp(a->path, b->path) == 0 &&
+	       strcmp(a->service, b->service) == 0 && strcmp(a_authority, b_authority) == 0 &&
 	       a->codes == b->codes && a->port == b->port && a->timeout_ms == b->timeout_ms;
 }
 
@@ -258,7 +338,9 @@ static void target_update(struct target *target, const struct config_group *grou
 	if (target->verdict.run >= check->unhealthy_threshold)
 		target->verdict.run = 0;
 	target->probed = probed;
-	target_store_health(target, target->verdict.health);
+	target->counts = endpoint->weight > 0 && !endpoint->drained;
+	target_store_reason(target);
+	target_store_health(target);
 }
 
 /* A monitor that replaces a dead one goes on from the maps, so that a backend known to be down does
@@ -268,8 +350,14 @@ static void target_adopt(struct target *target)
 	const struct sluice_backend *words = target_words(target);
 	uint32_t health = state_load32(&words->health);
 
-	if (state_load32(&words->generation) == target->generation &&
-	    state_load64(&words->health_changed_ns) != 0 &&
+	if (state_load32(&words->generation) != target->generation)
+		return;
+	/* What was forced says nothing of the backend. */
+	if (state_load32(&words->health_reason) == SLUICE_REASON_FORCED)
+		return;
+	target->failure = (struct health_result){ state_load32(&words->health_reason),
+						  state_load32(&words->health_detail) };
+	if (state_load64(&words->health_changed_ns) != 0 &&
 	    (health == SLUICE_HEALTH_UP || health == SLUICE_HEALTH_DOWN))
 		target->verdict.health = health;
 }
@@ -326,15 +414,15 @@ static void health_count(struct health *health, const struct config *config)
 		uint32_t live = 0, total = 0;
 
 		for (size_t e = 0; e < group->n_endpoints; e++) {
-			struct target *target = health->targets[group->endpoints[e].id];
-			bool down = target && target->verdict.health == SLUICE_HEALTH_DOWN;
+			const struct config_endpoint *endpoint = &group->endpoints[e];
+			struct target *target = health->targets[endpoint->id];
+			bool counts = endpoint->weight > 0 && !endpoint->drained;
+			bool down = target && target_health(target) == SLUICE_HEALTH_DOWN;
 
 			if (target)
-				target->in_live = !down;
-			if (group->endpoints[e].weight == 0)
-				continue;
-			total++;
-			live += !down;
+				target->in_live = counts && !down;
+			total += counts;
+			live += counts && !down;
 		}
 		health->live[group->id] = live;
 		store32_if_changed(&words->total, total);
@@ -363,13 +451,44 @@ void health_free(struct health *health)
 		return;
 	for (size_t i = 0; i < SLUICE_MAX_BACKENDS; i++)
 		target_free(health->targets[i]);
+	for (size_t i = 0; i < SLUICE_MAX_GROUPS; i++)
+		tls_context_free(health->tls[i]);
 	config_unref(health->config);
 	free(health);
+}
+
+/* A context for each group that wants TLS; one that asks the same stays, with its targets'
+ * connections. What is over goes into old: targets point there until they were updated. */
+static void health_take_tls(struct health *health, const struct config *config,
+			    struct tls_context **old)
+{
+	char why[256];
+
+	memcpy(old, health->tls, sizeof(health->tls));
+	memset(health->tls, 0, sizeof(health->tls));
+	for (size_t g = 0; g < config->n_groups; g++) {
+		const struct config_group *group = &config->groups[g];
+		struct tls_context *made;
+
+		if (!group->tls.enabled || !group->health_check.enabled)
+			continue;
+		made = tls_client_context_new(&group->tls, why, sizeof(why));
+		if (!made)
+			log_error("no TLS for health checks: they go in cleartext",
+				  F_STR("group", group->name), F_STR("reason", why));
+		if (made && old[group->id] && tls_context_is_same(made, old[group->id])) {
+			tls_context_free(made);
+			made = old[group->id];
+			old[group->id] = NULL;
+		}
+		health->tls[group->id] = made;
+	}
 }
 
 int health_apply(struct health *health, struct config *config)
 {
 	struct target **fresh = calloc(SLUICE_MAX_BACKENDS, sizeof(struct target *));
+	struct tls_context *old_tls[SLUICE_MAX_GROUPS];
 	uint32_t n_fresh = 0;
 	int err;
 
@@ -377,6 +496,7 @@ int health_apply(struct health *health, struct config *config)
 		return -ENOMEM;
 	health->round++;
 	config_ref(config);
+	health_take_tls(health, config, old_tls);
 	err = health_take_targets(health, config, fresh, &n_fresh);
 	for (size_t i = 0; i < SLUICE_MAX_BACKENDS; i++) {
 		if (!health->targets[i] || health->targets[i]->round == health->round)
@@ -396,6 +516,8 @@ int health_apply(struct health *health, struct config *config)
 	/* Only now: targets that stayed pointed into it until they were updated. */
 	config_unref(health->config);
 	health->config = config;
+	for (size_t i = 0; i < SLUICE_MAX_GROUPS; i++)
+		tls_context_free(old_tls[i]);
 	free(fresh);
 	return err;
 }

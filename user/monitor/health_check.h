@@ -37,6 +37,12 @@ bool health_verdict_update(struct health_verdict *verdict, const struct health_r
  * verdict but a failure, short enough that the verdict comes within the first interval. */
 uint64_t health_next_delay_ns(const struct health_verdict *verdict,
 			      const struct config_health_check *check, uint64_t random);
+/* A word of the backend itself (Watch): holds at once. True where health changed. */
+bool health_verdict_told(struct health_verdict *verdict, const struct health_result *result);
+/* From the loss of a Watch, or a failure to begin one, to the next try: failures in a row (from 1)
+ * double it, up to the interval; ±10 %. */
+uint64_t health_watch_delay_ns(uint32_t failures, const struct config_health_check *check,
+			       uint64_t random);
 /* When the index-th of n new targets is checked first: at once, but many are spread over at most
  * half an interval and at most a second. */
 uint64_t health_first_delay_ns(uint32_t index, uint32_t n, const struct config_health_check *check);

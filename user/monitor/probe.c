@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * probe.c - one backend's health checks over h2.h. The connection stays open between checks, so a
- * check costs one round trip; it is given up when it broke, when the peer announced its end, and
- * whenever a check on it timed out (a half-open connection looks just like that).
+ * probe.c - a check's beginning and end, and the connection under calls and Watch, see probe.h. The
+ * connection is given up when it broke, when the peer announced its end, and whenever a check on it
+ * timed out (a half-open connection looks just like that).
  *
  * A check that fails because an old connection had died unnoticed, or that the peer certainly did
  * not process, is begun anew once on a fresh connection: it says nothing of the backend yet.
@@ -10,8 +10,10 @@
 #include "monitor/probe.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
+#include "monitor/probe_internal.h"
 #include "proxy/grpc.h"
 #include "shared/health_text.h"
 
@@ -28,21 +30,17 @@ static const struct h2_options probe_options = {
 
 static void probe_connect(struct probe *probe);
 
-/* Ends the check from within a callback of the loop. */
-static void probe_finish(struct probe *probe, enum sluice_health_reason reason, uint32_t detail)
+void probe_finish(struct probe *probe, enum probe_word word, struct health_result result)
 {
-	struct health_result result = { reason, detail };
-
 	probe->stream = 0;
 	if (probe->retire)
 		probe_disconnect(probe);
 	probe->busy = false;
 	loop_timer_cancel(probe->loop, &probe->timeout);
-	probe->on_done(probe, result, false);
+	probe->on_done(probe, word, result);
 }
 
-/* Is this machine itself unable to make the check? */
-static bool errno_is_local(int err)
+bool probe_errno_is_local(int err)
 {
 	return err == EMFILE || err == ENFILE || err == ENOMEM || err == ENOBUFS;
 }
@@ -53,30 +51,27 @@ static void on_finish(struct loop_task *task)
 
 	probe->busy = false;
 	loop_timer_cancel(probe->loop, &probe->timeout);
-	probe->on_done(probe, probe->result, probe->failed_local);
+	probe->on_done(probe, probe->failed_local ? PROBE_LOCAL : PROBE_CHECKED, probe->result);
 }
 
-/* The check could not even begin; the owner hears of it when the turn ends. */
-static void probe_fail_later(struct probe *probe, int err)
+void probe_fail_later(struct probe *probe, int err)
 {
-	probe->failed_local = errno_is_local(err);
+	probe->failed_local = probe_errno_is_local(err);
 	probe->result = (struct health_result){ SLUICE_REASON_CONNECT, (uint32_t)err };
 	loop_defer(probe->loop, &probe->finish);
 }
 
-/* Begins the check anew where that is fair. False: the failure counts. */
-static bool probe_retry(struct probe *probe)
+bool probe_retry(struct probe *probe)
 {
 	if (probe->retried)
 		return false;
 	probe->retried = true;
-	probe->stream = 0;
 	probe_disconnect(probe);
 	probe_connect(probe);
 	return true;
 }
 
-static void probe_submit(struct probe *probe)
+int32_t probe_submit(struct probe *probe, const char *path, bool deadline)
 {
 	char timeout[GRPC_TIMEOUT_TEXT_MAX];
 	uint64_t now_ns = loop_now(probe->loop);
@@ -93,60 +88,60 @@ static void probe_submit(struct probe *probe)
 	}
 	const struct h2_header headers[] = {
 		HEADER(":method", "POST"),
-		HEADER(":scheme", "http"),
-		HEADER(":path", probe->check->path),
+		HEADER(":scheme", probe->tls ? "https" : "http"),
+		HEADER(":path", path),
 		HEADER(":authority", probe->authority),
-		HEADER("grpc-timeout", timeout),
 		HEADER("content-type", "application/grpc"),
 		HEADER("te", "trailers"),
 		HEADER("user-agent", "sluice-health"),
+		HEADER("grpc-timeout", timeout),
 	};
 #undef HEADER
+	size_t n = sizeof(headers) / sizeof(headers[0]);
 
-	health_reply_init(&probe->reply);
-	probe->request_at = 0;
-	id = h2_submit_request(probe->h2, headers, sizeof(headers) / sizeof(headers[0]), false,
-			       probe);
-	if (id > 0) {
-		probe->stream = id;
-		return;
-	}
+	id = h2_submit_request(probe->h2, headers, deadline ? n : n - 1, false, probe);
+	if (id > 0)
+		return id;
 	if (id == -EAGAIN) /* on_capacity goes on, or the timeout ends it */
-		return;
+		return 0;
 	if (id == -EPIPE && probe_retry(probe))
-		return;
+		return 0;
 	probe_fail_later(probe, id == -EPIPE ? ECONNRESET : -id);
+	return 0;
+}
+
+void probe_ask(struct probe *probe)
+{
+	if (probe->check->method == HEALTH_METHOD_WATCH && !probe->watch && !probe->watch_refused)
+		probe_watch_submit(probe);
+	else
+		probe_call_submit(probe);
+}
+
+/* A check is under way, and waits for a connection that can carry it. */
+static bool waits_to_ask(const struct probe *probe)
+{
+	return probe->busy && !probe->stream && !(probe->watch && !probe->told) &&
+	       !probe->finish.queued;
 }
 
 static void on_up(struct h2 *h2)
 {
 	struct probe *probe = h2_user(h2);
 
-	if (probe->busy && !probe->stream)
-		probe_submit(probe);
+	if (waits_to_ask(probe))
+		probe_ask(probe);
 }
 
 static void on_capacity(struct h2 *h2)
 {
 	struct probe *probe = h2_user(h2);
 
-	if (probe->busy && !probe->stream && !probe->finish.queued && h2_capacity(h2) > 0)
-		probe_submit(probe);
+	if (waits_to_ask(probe) && h2_capacity(h2) > 0)
+		probe_ask(probe);
 }
 
-/* The stream's answer ended in order. */
-static void probe_judge(struct probe *probe)
-{
-	struct health_result result = health_reply_judge(&probe->reply, probe->check);
-
-	/* An answer before the end of the question: gRPC lets go of the stream like this. */
-	if (probe->request_at < probe->request_len)
-		h2_reset(probe->h2, probe->stream, H2_NO_ERROR);
-	probe->used = true;
-	probe_finish(probe, result.reason, result.detail);
-}
-
-static bool is_current(const struct probe *probe, int32_t id)
+static bool is_call(const struct probe *probe, int32_t id)
 {
 	return probe->busy && probe->stream == id;
 }
@@ -156,11 +151,12 @@ static void on_headers(struct h2 *h2, int32_t id, enum h2_block block,
 {
 	struct probe *probe = h2_user(h2);
 
-	if (!is_current(probe, id) || block == H2_BLOCK_INFORMATIONAL)
+	if (block == H2_BLOCK_INFORMATIONAL)
 		return;
-	health_reply_headers(&probe->reply, headers, n);
-	if (end)
-		probe_judge(probe);
+	if (is_call(probe, id))
+		probe_call_headers(probe, headers, n, end);
+	else if (id == probe->watch)
+		probe_watch_headers(probe, headers, n, end);
 }
 
 static void on_data(struct h2 *h2, int32_t id, const uint8_t *data, size_t size)
@@ -169,16 +165,20 @@ static void on_data(struct h2 *h2, int32_t id, const uint8_t *data, size_t size)
 
 	/* Whatever a custom method streams is let through until the timeout. */
 	h2_credit(h2, id, size);
-	if (is_current(probe, id))
+	if (is_call(probe, id))
 		health_reply_data(&probe->reply, data, size);
+	else if (id == probe->watch)
+		probe_watch_data(probe, data, size);
 }
 
 static void on_end(struct h2 *h2, int32_t id)
 {
 	struct probe *probe = h2_user(h2);
 
-	if (is_current(probe, id))
-		probe_judge(probe);
+	if (is_call(probe, id))
+		probe_call_end(probe);
+	else if (id == probe->watch)
+		probe_watch_end(probe);
 }
 
 static void on_stream_closed(struct h2 *h2, int32_t id, uint32_t code, bool unprocessed,
@@ -186,78 +186,85 @@ static void on_stream_closed(struct h2 *h2, int32_t id, uint32_t code, bool unpr
 {
 	struct probe *probe = h2_user(h2);
 
-	if (!is_current(probe, id))
-		return;
-	probe->stream = 0;
-	if (unprocessed && probe_retry(probe))
-		return;
-	probe_finish(probe, by_peer ? SLUICE_REASON_RESET : SLUICE_REASON_PROTOCOL,
-		     by_peer ? code : HEALTH_NOT_HTTP2);
+	if (is_call(probe, id))
+		probe_call_closed(probe, code, unprocessed, by_peer);
+	else if (id == probe->watch)
+		probe_watch_closed(probe, code, unprocessed, by_peer);
 }
 
 static size_t on_pull(struct h2 *h2, int32_t id, uint8_t *dst, size_t size, bool *end)
 {
 	struct probe *probe = h2_user(h2);
+	uint32_t *at = is_call(probe, id) ? &probe->request_at : &probe->watch_at;
 	size_t n;
 
-	if (!is_current(probe, id)) {
+	if (!is_call(probe, id) && id != probe->watch) {
 		*end = true;
 		return 0;
 	}
-	n = probe->request_len - probe->request_at;
+	n = probe->request_len - *at;
 	if (n > size)
 		n = size;
-	memcpy(dst, probe->request + probe->request_at, n);
-	probe->request_at += (uint32_t)n;
-	*end = probe->request_at == probe->request_len;
+	memcpy(dst, probe->request + *at, n);
+	*at += (uint32_t)n;
+	*end = *at == probe->request_len;
 	return n;
 }
 
 static void on_goaway(struct h2 *h2, int32_t last_id, uint32_t code)
 {
 	struct probe *probe = h2_user(h2);
+	const struct health_result result = { SLUICE_REASON_RESET, code };
 
 	probe->retire = true;
-	if (!probe->busy)
+	if (probe_stands(probe))
+		probe_finish(probe, PROBE_AGAIN, result);
+	else if (!probe->busy)
 		probe_disconnect(probe);
 	else if (!probe->stream && !probe->finish.queued && !probe_retry(probe))
-		probe_finish(probe, SLUICE_REASON_RESET, code);
+		probe_finish(probe, PROBE_CHECKED, result);
 }
 
 static void on_down(struct h2 *h2, enum h2_down why, int err, const char *text)
 {
 	struct probe *probe = h2_user(h2);
-	bool used = probe->used;
+	bool used = probe->used, stood = probe_stands(probe);
+	struct health_result result = { SLUICE_REASON_DISCONNECT, 0 };
 
 	probe->h2 = NULL;
-	probe->stream = 0;
-	if (!probe->busy || probe->finish.queued)
+	probe_disconnect(probe);
+	if ((!probe->busy && !stood) || probe->finish.queued)
 		return;
 	switch (why) {
 	case H2_DOWN_CONNECT:
-		if (err == ETIMEDOUT)
-			break;
-		if (errno_is_local(err))
+		if (probe_errno_is_local(err)) {
 			probe_fail_later(probe, err);
-		else
-			probe_finish(probe, SLUICE_REASON_CONNECT, (uint32_t)err);
-		return;
+			return;
+		}
+		result = (struct health_result){ SLUICE_REASON_CONNECT, (uint32_t)err };
+		if (err == ETIMEDOUT)
+			result = (struct health_result){ SLUICE_REASON_TIMEOUT,
+							 probe->check->timeout_ms };
+		break;
 	case H2_DOWN_PROTOCOL:
 	case H2_DOWN_PINGS:
-		probe_finish(probe, SLUICE_REASON_PROTOCOL, HEALTH_NOT_HTTP2);
-		return;
-	case H2_DOWN_CLOSED:
+		result = (struct health_result){ SLUICE_REASON_PROTOCOL, HEALTH_NOT_HTTP2 };
+		break;
 	case H2_DOWN_TLS:
+		result = (struct health_result){ SLUICE_REASON_TLS, 0 };
+		snprintf(probe->reply.message, sizeof(probe->reply.message), "%s", text);
+		break;
+	case H2_DOWN_CLOSED:
 		/* Nothing had come on a connection that had worked: it was stale. */
-		if (used && probe->reply.http_status == 0 && probe_retry(probe))
+		if (used && !stood && probe->reply.http_status == 0 && probe_retry(probe))
 			return;
-		probe_finish(probe, SLUICE_REASON_DISCONNECT, 0);
-		return;
+		break;
 	case H2_DOWN_KEEPALIVE:
 	case H2_DOWN_SETTINGS:
+		result = (struct health_result){ SLUICE_REASON_TIMEOUT, probe->check->timeout_ms };
 		break;
 	}
-	probe_finish(probe, SLUICE_REASON_TIMEOUT, probe->check->timeout_ms);
+	probe_finish(probe, PROBE_CHECKED, result);
 }
 
 static const struct h2_events probe_events = {
@@ -276,9 +283,10 @@ static void on_timeout(struct loop_timer *timer)
 {
 	struct probe *probe = container_of(timer, struct probe, timeout);
 
-	probe->stream = 0;
+	probe_tcp_stop(probe);
 	probe_disconnect(probe);
-	probe_finish(probe, SLUICE_REASON_TIMEOUT, probe->check->timeout_ms);
+	probe_finish(probe, PROBE_CHECKED,
+		     (struct health_result){ SLUICE_REASON_TIMEOUT, probe->check->timeout_ms });
 }
 
 static void probe_connect(struct probe *probe)
@@ -286,18 +294,20 @@ static void probe_connect(struct probe *probe)
 	int err = 0;
 
 	health_reply_init(&probe->reply);
-	probe->h2 = h2_connect(probe->loop, &probe->to, NULL, NULL, &probe_options,
-			       &probe_events, probe, &err);
+	probe->h2 = h2_connect(probe->loop, &probe->to, probe->tls, probe->server_name,
+			       &probe_options, &probe_events, probe, &err);
 	if (!probe->h2)
 		probe_fail_later(probe, err < 0 ? -err : err);
 }
 
 void probe_init(struct probe *probe, struct loop *loop,
-		void (*on_done)(struct probe *probe, struct health_result result, bool local))
+		void (*on_done)(struct probe *probe, enum probe_word word,
+				struct health_result result))
 {
 	memset(probe, 0, sizeof(*probe));
 	probe->loop = loop;
 	probe->on_done = on_done;
+	probe->tcp.fd = -1;
 	probe->timeout.on_timer = on_timeout;
 	probe->finish.on_run = on_finish;
 	list_init(&probe->finish.link);
@@ -316,22 +326,25 @@ void probe_start(struct probe *probe)
 	probe->failed_local = false;
 	probe->request_len = (uint32_t)health_request_build(probe->request, probe->check);
 	probe->deadline_ns = loop_now(probe->loop) + probe->check->timeout_ms * NS_PER_MS;
-	if (loop_timer_set(probe->loop, &probe->timeout, probe->check->timeout_ms * NS_PER_MS) < 0) {
+	if (loop_timer_set(probe->loop, &probe->timeout, probe->check->timeout_ms * NS_PER_MS) < 0)
 		probe_fail_later(probe, ENOMEM);
-		return;
-	}
-	if (!probe->h2)
+	else if (probe->check->method == HEALTH_METHOD_TCP)
+		probe_tcp_start(probe);
+	else if (!probe->h2)
 		probe_connect(probe);
 	else if (h2_is_up(probe->h2))
-		probe_submit(probe);
+		probe_ask(probe);
 }
 
 void probe_cancel(struct probe *probe)
 {
-	if (probe->stream) {
+	if (probe->stream)
 		h2_reset(probe->h2, probe->stream, H2_CANCEL);
-		probe->stream = 0;
-	}
+	if (probe->watch)
+		h2_reset(probe->h2, probe->watch, H2_CANCEL);
+	probe->stream = probe->watch = 0;
+	probe->told = false;
+	probe_tcp_stop(probe);
 	loop_timer_cancel(probe->loop, &probe->timeout);
 	loop_defer_cancel(&probe->finish);
 	probe->busy = false;
@@ -342,7 +355,9 @@ void probe_disconnect(struct probe *probe)
 	if (probe->h2)
 		h2_close(probe->h2, H2_NO_ERROR);
 	probe->h2 = NULL;
-	probe->stream = 0;
+	probe->stream = probe->watch = 0;
+	probe->told = false;
+	probe->watch_refused = false;
 	probe->used = false;
 	probe->retire = false;
 }

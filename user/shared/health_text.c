@@ -63,6 +63,7 @@ static const char *const protocol_texts[] = {
 	[HEALTH_NOT_HTTP2] = "the answer is not HTTP/2",
 	[HEALTH_NO_GRPC_STATUS] = "the answer has no grpc-status",
 	[HEALTH_BAD_MESSAGE] = "the answer is no HealthCheckResponse",
+	[HEALTH_WATCH_ENDED] = "the backend ended the Watch",
 };
 
 #define NAME_OF(table, n) ((n) < sizeof(table) / sizeof((table)[0]) ? (table)[n] : "unknown")
@@ -105,6 +106,12 @@ const char *health_reason_text(uint32_t reason, uint32_t detail, uint64_t codes,
 		break;
 	case SLUICE_REASON_PROTOCOL:
 		snprintf(buf, size, "%s", NAME_OF(protocol_texts, detail));
+		break;
+	case SLUICE_REASON_FORCED:
+		snprintf(buf, size, "forced by command");
+		break;
+	case SLUICE_REASON_TLS:
+		snprintf(buf, size, "TLS handshake failed");
 		break;
 	default:
 		snprintf(buf, size, "unknown reason %u", reason);

@@ -16,6 +16,7 @@ enum health_protocol_detail {
 	HEALTH_NOT_HTTP2 = 0,
 	HEALTH_NO_GRPC_STATUS = 1,
 	HEALTH_BAD_MESSAGE = 2,
+	HEALTH_WATCH_ENDED = 3,
 };
 
 /* Room for the longest text: a grpc-status with every second code wanted. */
