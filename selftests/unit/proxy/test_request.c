@@ -10,16 +10,35 @@
 
 #include "cm.h"
 #include "fault.h"
+#include "proxy/downstream.h"
 #include "proxy/request.h"
+#include "proxy/route.h"
 #include "proxy/stream.h"
+#include "proxy/worker.h"
 
 #define FIELD(n, v) { (n), (v), sizeof(n) - 1, sizeof(v) - 1, false }
 
+static struct worker worker;
+static struct downstream client;
+static struct config_listener listener;
+static struct route route;
 static struct stream stream;
+
+static void come_from(const char *ip)
+{
+	assert_int_equal(addr_from_ip(&client.peer, ip, 5000), 0);
+	addr_format_ip(&client.peer, client.peer_ip, sizeof(client.peer_ip));
+}
 
 static int setup(void **state)
 {
 	memset(&stream, 0, sizeof(stream));
+	memset(&listener, 0, sizeof(listener));
+	worker.random_state = 1;
+	come_from("192.0.2.1");
+	stream.worker = &worker;
+	stream.client = &client;
+	stream.route = &route;
 	arena_init(&stream.arena, stream.arena_bytes, sizeof(stream.arena_bytes));
 	return 0;
 }
@@ -31,12 +50,12 @@ static int teardown(void **state)
 }
 
 /* "name: value|name: value|" of what was built. */
-static const char *built(const struct h2_header *fields, size_t n, const char *client_ip)
+static const char *built(const struct h2_header *fields, size_t n)
 {
 	static char text[4096];
 	size_t len = 0;
 
-	assert_int_equal(request_build(&stream, fields, n, client_ip), 0);
+	assert_int_equal(request_build(&stream, &listener, fields, n), 0);
 	text[0] = '\0';
 	for (size_t i = 0; i < stream.request.n; i++) {
 		const struct h2_header *field = &stream.request.fields[i];
@@ -55,7 +74,7 @@ static void assert_builds(const struct h2_header *fields, size_t n, const char *
 	char all[4096];
 
 	snprintf(all, sizeof(all), "%s%s", want, tail);
-	assert_string_equal(built(fields, n, "192.0.2.1"), all);
+	assert_string_equal(built(fields, n), all);
 }
 
 static void order_repeated_and_binary_keys_are_kept(void **state)
@@ -88,26 +107,142 @@ static void what_concerns_one_hop_only_is_left_out(void **state)
 		      ":method: POST|te: trailers|connectio: y|xe: gzip|upgrades: z|");
 }
 
-static void the_client_is_added_to_x_forwarded_for(void **state)
+static void what_a_client_says_of_its_address_is_dropped(void **state)
 {
 	static const struct h2_header fields[] = {
 		FIELD("x-forwarded-for", "203.0.113.9"), FIELD("x-a", "1"),
-		FIELD("x-forwarded-for", "10.0.0.1, 10.0.0.2"),
+		FIELD("x-forwarded-for", "10.0.0.1, 10.0.0.2"), FIELD("x-forwarded-proto", "http"),
+		FIELD("x-forwarded-proto", "gopher"), FIELD("x-forwarded-port", "80"),
 	};
 
-	assert_string_equal(built(fields, 3, "2001:db8::7"),
-			    "x-a: 1|x-forwarded-for: 203.0.113.9, 10.0.0.1, 10.0.0.2, 2001:db8::7|"
-			    "x-forwarded-proto: https|");
+	assert_builds(fields, 6, "x-a: 1|x-forwarded-port: 80|");
+	assert_string_equal(stream.client_ip, "192.0.2.1");
+	come_from("2001:db8::7");
+	assert_string_equal(built(fields, 2),
+			    "x-a: 1|x-forwarded-for: 2001:db8::7|x-forwarded-proto: https|");
 }
 
-static void x_forwarded_proto_is_ours_alone(void **state)
+static void expect_hops(uint32_t hops, const char *one, const char *two, const char *forwarded,
+			const char *client_ip)
+{
+	const struct h2_header fields[] = {
+		{ "x-forwarded-for", one, 15, (uint32_t)strlen(one), false },
+		FIELD("x-forwarded-proto", "http"),
+		{ "x-forwarded-for", two, 15, (uint32_t)strlen(two), false },
+	};
+	char want[256];
+
+	snprintf(want, sizeof(want), "x-forwarded-for: %s|x-forwarded-proto: http|", forwarded);
+	listener.trusted_hops = hops;
+	stream.client_ip = NULL;
+	assert_string_equal(built(fields, two[0] ? 3 : 2), want);
+	assert_string_equal(stream.client_ip, client_ip);
+}
+
+static void trusted_hops_are_believed_and_no_one_before_them(void **state)
+{
+	expect_hops(1, "203.0.113.9", "", "203.0.113.9, 192.0.2.1", "203.0.113.9");
+	expect_hops(1, "6.6.6.6, 203.0.113.9", "", "203.0.113.9, 192.0.2.1", "203.0.113.9");
+	expect_hops(1, "6.6.6.6,203.0.113.9", "", "203.0.113.9, 192.0.2.1", "203.0.113.9");
+	expect_hops(1, "6.6.6.6", "203.0.113.9", "203.0.113.9, 192.0.2.1", "203.0.113.9");
+	expect_hops(2, "6.6.6.6, 203.0.113.9", "10.0.0.1", "203.0.113.9, 10.0.0.1, 192.0.2.1",
+		    "203.0.113.9");
+	expect_hops(2, "6.6.6.6", "203.0.113.9, 10.0.0.1", "203.0.113.9, 10.0.0.1, 192.0.2.1",
+		    "203.0.113.9");
+	expect_hops(3, "6.6.6.6", "203.0.113.9, 10.0.0.1",
+		    "6.6.6.6, 203.0.113.9, 10.0.0.1, 192.0.2.1", "6.6.6.6");
+	expect_hops(1, "[2001:db8::5]:4711", "", "[2001:db8::5]:4711, 192.0.2.1", "2001:db8::5");
+	expect_hops(1, "203.0.113.9:99", "", "203.0.113.9:99, 192.0.2.1", "203.0.113.9");
+	expect_hops(1, "[2001:db8::5]", "", "[2001:db8::5], 192.0.2.1", "2001:db8::5");
+	/* Not through all of them, or no address: the connection's own counts. */
+	expect_hops(3, "203.0.113.9, 10.0.0.1", "", "192.0.2.1", "192.0.2.1");
+	expect_hops(1, "unknown", "", "unknown, 192.0.2.1", "192.0.2.1");
+	expect_hops(1, "", "", ", 192.0.2.1", "192.0.2.1");
+	expect_hops(1, "203.0.113.9,", "", ", 192.0.2.1", "192.0.2.1");
+}
+
+static void behind_trusted_hops_only_http_and_https_are_schemes(void **state)
+{
+	static const struct h2_header fields[] = { FIELD("x-forwarded-proto", "gopher") },
+				      https[] = { FIELD("x-forwarded-proto", "http"),
+						  FIELD("x-forwarded-proto", "https") };
+
+	listener.trusted_hops = 1;
+	assert_builds(fields, 1, "");
+	assert_builds(https, 2, "");
+	assert_builds(NULL, 0, "");
+}
+
+static const char *request_id_of(const struct h2_header *fields, size_t n)
+{
+	unsigned seen = 0;
+
+	listener.request_id = true;
+	built(fields, n);
+	for (size_t i = 0; i < stream.request.n; i++)
+		if (H2_HEADER_IS(&stream.request.fields[i], "x-request-id")) {
+			seen++;
+			assert_true(stream.request.fields[i].sensitive);
+			assert_int_equal(stream.request.fields[i].value_len,
+					 strlen(stream.request_id));
+			assert_memory_equal(stream.request.fields[i].value, stream.request_id,
+					    strlen(stream.request_id));
+		}
+	assert_int_equal(seen, 1);
+	return stream.request_id;
+}
+
+static void a_request_without_an_id_gets_one_of_its_own(void **state)
+{
+	char first[33];
+
+	snprintf(first, sizeof(first), "%s", request_id_of(NULL, 0));
+	assert_int_equal(strlen(stream.request_id), 32);
+	assert_int_equal(strspn(first, "0123456789abcdef"), 32);
+	assert_string_not_equal(request_id_of(NULL, 0), first);
+}
+
+static void a_short_and_plain_id_of_the_clients_is_kept(void **state)
+{
+	static char longest[130];
+	struct h2_header given = FIELD("x-request-id", "abc-123");
+	const struct h2_header twice[] = { FIELD("x-request-id", "first"),
+					   FIELD("x-request-id", "second") };
+
+	assert_string_equal(request_id_of(&given, 1), "abc-123");
+	assert_string_equal(request_id_of(twice, 2), "first");
+	memset(longest, 'a', 129);
+	given.value = longest;
+	given.value_len = 128;
+	assert_int_equal(strlen(request_id_of(&given, 1)), 128);
+	given.value_len = 129;
+	assert_int_equal(strlen(request_id_of(&given, 1)), 32);
+	given.value = "two words";
+	given.value_len = 9;
+	assert_int_equal(strlen(request_id_of(&given, 1)), 32);
+	given.value_len = 0;
+	assert_int_equal(strlen(request_id_of(&given, 1)), 32);
+}
+
+static void where_ids_are_off_the_clients_go_through(void **state)
+{
+	static const struct h2_header fields[] = { FIELD("x-request-id", "two words"),
+						   FIELD("x-request-id", "x") };
+
+	assert_builds(fields, 2, "x-request-id: two words|x-request-id: x|");
+	assert_null(stream.request_id);
+}
+
+static void trailers_cannot_say_what_headers_could_not(void **state)
 {
 	static const struct h2_header fields[] = {
-		FIELD("x-forwarded-proto", "http"), FIELD("x-forwarded-proto", "gopher"),
-		FIELD("x-forwarded-port", "80"),
+		FIELD("x-forwarded-for", "6.6.6.6"), FIELD("x-a", "1"),
+		FIELD("x-forwarded-proto", "http"), FIELD("x-request-id", "2"),
 	};
 
-	assert_builds(fields, 3, "x-forwarded-port: 80|");
+	assert_int_equal(request_trailers(&stream, fields, 4), 0);
+	assert_int_equal(stream.up.trailers.n, 1);
+	assert_memory_equal(stream.up.trailers.fields[0].name, "x-a", 3);
 }
 
 static void the_timeout_can_be_written_anew(void **state)
@@ -125,7 +260,7 @@ static void what_must_not_be_indexed_stays_so(void **state)
 		{ "authorization", "Bearer x", 13, 8, true }, FIELD("x-a", "1"),
 	};
 
-	built(fields, 2, "192.0.2.1");
+	built(fields, 2);
 	assert_true(stream.request.fields[0].sensitive);
 	assert_false(stream.request.fields[1].sensitive);
 }
@@ -136,7 +271,7 @@ static void nothing_points_into_what_was_given(void **state)
 	char *name = strdup("x-a"), *value = strdup("payload");
 	struct h2_header field = { name, value, 3, 7, false };
 
-	built(&field, 1, "192.0.2.1");
+	built(&field, 1);
 	free(name);
 	free(value);
 	assert_memory_equal(stream.request.fields[0].name, "x-a", 3);
@@ -151,7 +286,8 @@ static void many_large_fields_fit(void **state)
 	memset(big, 'v', sizeof(big));
 	for (int i = 0; i < 16; i++)
 		fields[i] = (struct h2_header){ "x-forwarded-for", big, 15, sizeof(big), false };
-	assert_int_equal(request_build(&stream, fields, 16, "192.0.2.1"), 0);
+	listener.trusted_hops = 16;
+	assert_int_equal(request_build(&stream, &listener, fields, 16), 0);
 	assert_int_equal(stream.request.n, 2);
 	assert_int_equal(stream.request.fields[0].value_len, 16 * 4002 + 9);
 }
@@ -169,7 +305,9 @@ static void without_memory_it_says_so(void **state)
 		teardown(state);
 		setup(state);
 		fault_start(n);
-		err = request_build(&stream, fields, 2, "192.0.2.1");
+		listener.request_id = true;
+		listener.trusted_hops = 1;
+		err = request_build(&stream, &listener, fields, 2);
 		fault_stop();
 		assert_int_equal(err, fault_hit() ? -ENOMEM : 0);
 	}
@@ -219,8 +357,13 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(order_repeated_and_binary_keys_are_kept),
 		TEST(what_concerns_one_hop_only_is_left_out),
-		TEST(the_client_is_added_to_x_forwarded_for),
-		TEST(x_forwarded_proto_is_ours_alone),
+		TEST(what_a_client_says_of_its_address_is_dropped),
+		TEST(trusted_hops_are_believed_and_no_one_before_them),
+		TEST(behind_trusted_hops_only_http_and_https_are_schemes),
+		TEST(a_request_without_an_id_gets_one_of_its_own),
+		TEST(a_short_and_plain_id_of_the_clients_is_kept),
+		TEST(where_ids_are_off_the_clients_go_through),
+		TEST(trailers_cannot_say_what_headers_could_not),
 		TEST(the_timeout_can_be_written_anew),
 		TEST(what_must_not_be_indexed_stays_so),
 		TEST(nothing_points_into_what_was_given),
