@@ -12,6 +12,7 @@
 #include "config/fields.h"
 #include "config/file.h"
 #include "config/load.h"
+#include "config/parse.h"
 #include "proxy/config_hooks.h"
 
 #define DOC "docs/CONFIG.md"
@@ -231,6 +232,41 @@ static char *replace(const char *text, const char *from, const char *to)
 	return out;
 }
 
+/* Every key of map stands in node, which is the whole of a file or a part of it, or in one of node's
+ * items. */
+static void check_has_every_key(const struct schema_map *map, const struct node *node,
+				const char *path)
+{
+	for (const struct schema_field *field = map->fields; field->key; field++) {
+		const struct node *item, *child = node_get(node, field->key);
+		char deeper[192];
+
+		for (item = node->kind == NODE_SEQUENCE ? node->children : NULL; item && !child;
+		     item = item->next)
+			child = node_get(item, field->key);
+		snprintf(deeper, sizeof(deeper), "%s.%s", path, field->key);
+		if (!child)
+			fail_msg("examples/full.yaml has no %s", deeper);
+		if (field->map)
+			check_has_every_key(field->map, child, deeper);
+	}
+}
+
+static void the_full_example_has_every_key(void **state)
+{
+	char *text = read_text("examples/full.yaml");
+	struct reporter reporter = { 0 };
+	struct config_report report = { 0 };
+	struct tree tree = { 0 };
+
+	assert_true(parse_tree(&tree, (uint8_t *)text, strlen(text), &reporter));
+	check_has_every_key(&fields_config, tree.root, "");
+	tree_done(&tree);
+	report_flush(&reporter, "full.yaml", &report);
+	config_report_done(&report);
+	free(text);
+}
+
 /* The example as this machine can have it: certificates in folder, lo for eth0. */
 static char *adapt(const char *path, const char *folder)
 {
@@ -247,15 +283,21 @@ static char *adapt(const char *path, const char *folder)
 
 static void every_example_loads_without_a_warning(void **state)
 {
-	const char *folder = *state, *path = pem_path(folder, "sluice.yaml");
+	static const char *const copies[] = { "tls/ca.pem", "tls/clients-ca.pem", "tls/client.pem" };
+	const char *folder = *state;
+	char path[256];
 	glob_t examples;
 
+	snprintf(path, sizeof(path), "%s/sluice.yaml", folder);
 	assert_int_equal(mkdir(pem_path(folder, "tls"), 0700), 0);
 	pem_make(pem_path(folder, "tls"), "ecdsa", 0, -1, 90, NULL);
 	pem_make(pem_path(folder, "tls"), "inside", 0, -1, 90, NULL);
 	pem_make(pem_path(folder, "tls"), "rsa", 2048, -1, 90, NULL);
 	assert_int_equal(link(pem_path(folder, "tls/ecdsa.pem"), pem_path(folder, "tls/chain.pem")), 0);
 	assert_int_equal(link(pem_path(folder, "tls/ecdsa.key"), pem_path(folder, "tls/key.pem")), 0);
+	for (size_t i = 0; i < sizeof(copies) / sizeof(copies[0]); i++)
+		assert_int_equal(link(pem_path(folder, "tls/ecdsa.pem"), pem_path(folder, copies[i])), 0);
+	assert_int_equal(link(pem_path(folder, "tls/ecdsa.key"), pem_path(folder, "tls/client.key")), 0);
 	if (glob("examples/*.yaml", 0, NULL, &examples)) {
 		print_message("SKIP: no examples/ here: run in the repository's folder\n");
 		skip();
@@ -281,6 +323,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_reference_has_every_key_with_its_default_and_range),
 		cmocka_unit_test(the_reference_s_snippets_are_good),
+		cmocka_unit_test(the_full_example_has_every_key),
 		cmocka_unit_test(every_example_loads_without_a_warning),
 	};
 
