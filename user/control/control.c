@@ -18,6 +18,8 @@
 #include "control/control.h"
 #include "control/control_answer.h"
 #include "control/control_command.h"
+#include "control/control_listener.h"
+#include "control/control_route.h"
 #include "control/supervisor.h"
 #include "sluice/control.h"
 
@@ -140,13 +142,26 @@ static void client_command(struct control_client *client, json_t *request)
 	reload_command(client->control->supervisor, command);
 }
 
+static void client_route(struct control_client *client, const json_t *request)
+{
+	char why[256];
+	json_t *document = control_route(client->control->supervisor, request, why, sizeof(why));
+
+	if (document)
+		client_answer(client, json_dumps(document, JSON_COMPACT));
+	else
+		client_error(client, why);
+	json_decref(document);
+}
+
 static void client_run(struct control_client *client)
 {
 	struct supervisor *supervisor = client->control->supervisor;
 	json_t *request = json_loadb(client->request, client->request_len,
 				     JSON_REJECT_DUPLICATES, NULL);
 	const char *command = json_string_value(json_object_get(request, "command"));
-	bool changes = command && (!strcmp(command, "reload") || control_command_is(command));
+	bool changes = command && (!strcmp(command, "reload") || control_command_is(command) ||
+				   control_listener_is(command));
 
 	if (!command) {
 		client_error(client, "a request is one line such as {\"command\": \"status\"}");
@@ -154,8 +169,15 @@ static void client_run(struct control_client *client)
 		client_error(client, supervisor->phase == PHASE_DRAINING ?
 					     "the daemon is draining" :
 					     "the daemon is starting: try again in a moment");
+	} else if (control_listener_is(command)) {
+		json_t *document = control_listener(supervisor, request);
+
+		client_answer(client, document ? json_dumps(document, JSON_COMPACT) : NULL);
+		json_decref(document);
 	} else if (control_command_is(command)) {
 		client_command(client, request);
+	} else if (!strcmp(command, "route")) {
+		client_route(client, request);
 	} else if (json_object_size(request) > 1) {
 		client_error(client, "this command takes no arguments");
 	} else if (!strcmp(command, "reload")) {

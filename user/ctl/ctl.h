@@ -35,8 +35,11 @@ int ctl_verdicts(const struct ctl *ctl);
 int ctl_check(const struct ctl *ctl);
 int ctl_reload(const struct ctl *ctl);
 int ctl_routes(const struct ctl *ctl);
+int ctl_route(const struct ctl *ctl);
 int ctl_drain(const struct ctl *ctl);
 int ctl_undrain(const struct ctl *ctl);
+/* Of a listener: where the first argument is "listener". */
+int ctl_listener_drain(const struct ctl *ctl, bool drain);
 int ctl_weight(const struct ctl *ctl);
 int ctl_health(const struct ctl *ctl);
 

@@ -28,6 +28,13 @@ static const struct command {
 	{ "routes", NULL, { 0 }, "routes of every listener, and their calls",
 	  "In the order in which they are tried. ACTIVE counts only on routes with a limit of\n"
 	  "concurrent calls or a retry budget.\n", ctl_routes },
+	{ "route", "LISTENER",
+	  { "host HOST", "path /PACKAGE.SERVICE/METHOD", "header KEY=VALUE", "source IP", "sni NAME",
+	    "san NAME" },
+	  "the route that a call would take, and why",
+	  "Asks the code that the workers run, and sends nothing. --header and --san may be given\n"
+	  "more than once. Behind trusted_hops x-forwarded-for counts as it does for calls.\n",
+	  ctl_route },
 	{ "groups", NULL, { 0 }, "groups and how many of their backends are live",
 	  "LIVE and TOTAL count backends with a weight above 0 that are not drained.\n", ctl_groups },
 	{ "backends", NULL, { 0 }, "backends, their health and calls",
@@ -39,12 +46,15 @@ static const struct command {
 	  ctl_workers },
 	{ "verdicts", NULL, { 0 }, "what the XDP gate did, by verdict",
 	  "Packets and bytes of every verdict since the maps were made.\n", ctl_verdicts },
-	{ "drain", "GROUP BACKEND", { "for DURATION" }, "no new calls to a backend",
+	{ "drain", "GROUP BACKEND", { "for DURATION" },
+	  "no new calls to a backend, or no new connections (listener NAME)",
 	  "BACKEND as the file has it, or one address of a DNS name. Running calls finish; with\n"
 	  "--for 60s what still runs then is cut. In force when the command returns, until\n"
-	  "undrain, a change of the backend's drain in the file, or a restart of sluiced.\n",
+	  "undrain, a change of the backend's drain in the file, or a restart of sluiced.\n"
+	  "With \"listener\" and a listener's name: new connections to it are refused, those that\n"
+	  "it has get GOAWAY and finish their calls; until undrain or a restart, over reloads.\n",
 	  ctl_drain },
-	{ "undrain", "GROUP BACKEND", { 0 }, "new calls to a backend again",
+	{ "undrain", "GROUP BACKEND", { 0 }, "new calls to a backend (or listener NAME) again",
 	  "Takes a drain back, by command or in the file.\n", ctl_undrain },
 	{ "weight", "GROUP BACKEND N", { 0 }, "set a backend's weight",
 	  "N from 0 to 100, or \"file\" for what the file says. In force when the command returns,\n"
