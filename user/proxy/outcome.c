@@ -12,8 +12,6 @@
 #include "proxy/worker.h"
 #include "shared/eject.h"
 
-#define GRPC_UNKNOWN_STATUS 2
-
 void outcome_answered(struct stream *stream, const struct pool_endpoint *endpoint)
 {
 	uint64_t passed_us;
@@ -65,8 +63,19 @@ static bool is_failure(const struct config_outlier *outlier, enum outcome how, i
 	if (how == OUTCOME_LOST)
 		return true;
 	if (status < 0 || status > 31)
-		status = GRPC_UNKNOWN_STATUS;
+		status = GRPC_UNKNOWN;
 	return outlier->codes >> status & 1;
+}
+
+/* Clients give up at their deadline, which is ours too, but for the way here: that it was the client
+ * who ended the call does not make the backend any better. */
+static bool is_at_deadline(const struct stream *stream)
+{
+	uint64_t whole_ns = stream->deadline_ns - stream->started_ns;
+	uint64_t slack_ns = whole_ns / 16 + 5 * NS_PER_MS;
+
+	return stream->deadline_ns &&
+	       loop_now(&stream->worker->loop) + slack_ns >= stream->deadline_ns;
 }
 
 static void failed(struct stream *stream, const struct pool_endpoint *endpoint,
@@ -99,6 +108,11 @@ void outcome_ended(struct stream *stream, const struct pool_endpoint *endpoint, 
 	/* The id may be another backend's by now. */
 	if (!outlier->enabled || state_load32(&row->generation) != endpoint->generation)
 		return;
+	if (how == OUTCOME_CANCELLED && grpc_status < 0 && !stream->attempt.latency_us &&
+	    is_at_deadline(stream)) {
+		how = OUTCOME_STATUS;
+		grpc_status = GRPC_DEADLINE_EXCEEDED;
+	}
 	if (how == OUTCOME_CANCELLED) {
 		if (stream->attempt.trial)
 			trial_ended(stream, endpoint, EJECT_TRIAL_NOTHING);

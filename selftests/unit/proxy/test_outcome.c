@@ -167,6 +167,25 @@ static void a_cancelled_trial_is_made_again(void **state)
 	pick_world_done();
 }
 
+/* The client's deadline and ours are the same but for the way: its RST_STREAM may come first. */
+static void a_client_that_gives_up_at_its_deadline_tells_of_the_backend(void **state)
+{
+	struct pool_endpoint endpoint = endpoint_of(0);
+
+	begin(2);
+	pick_world.stream.started_ns = pick_world.worker.loop.now_ns;
+	pick_world.stream.deadline_ns = pick_world.stream.started_ns + 2 * PICK_S;
+	call(0, OUTCOME_CANCELLED, -1, PICK_S);
+	assert_int_equal(pick_row(0)->outcome_failures, 0);
+	call(0, OUTCOME_CANCELLED, -1, PICK_S * 9 / 10);
+	assert_int_equal(pick_row(0)->outcome_failures, 1);
+	/* It had answered in time: a stream that the client ended. */
+	outcome_answered(&pick_world.stream, &endpoint);
+	outcome_ended(&pick_world.stream, &endpoint, OUTCOME_CANCELLED, -1);
+	assert_int_equal(pick_row(0)->outcome_failures, 1);
+	pick_world_done();
+}
+
 static void an_unknown_status_is_unknown(void **state)
 {
 	begin(2);
@@ -207,6 +226,7 @@ int main(void)
 		cmocka_unit_test(a_good_trial_brings_it_back),
 		cmocka_unit_test(a_bad_trial_ejects_for_longer),
 		cmocka_unit_test(a_cancelled_trial_is_made_again),
+		cmocka_unit_test(a_client_that_gives_up_at_its_deadline_tells_of_the_backend),
 		cmocka_unit_test(an_unknown_status_is_unknown),
 		cmocka_unit_test(another_backend_with_its_id_is_not_blamed),
 		cmocka_unit_test(groups_without_detection_count_nothing),
