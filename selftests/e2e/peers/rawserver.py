@@ -45,6 +45,8 @@ class _Server:
                 preface += got
             self.connections[number] = connection
             connection.settings(**self.settings)
+            if "window" in self.settings:
+                connection.credit(0, 1 << 24)
             health = set()
             while True:
                 frame = connection.next(3600)
@@ -160,6 +162,55 @@ def _script_early_end(connection, frame, status):
         connection.headers(stream, [("grpc-status", str(status)), ("grpc-message", "enough"),
                                     ("trail-end", "whole")], end=True)
         connection.reset(stream, "NO_ERROR")
+
+
+def _script_respond(connection, frame, headers, data=None, trailers=None):
+    """At the request's end: headers, data and trailers as given; the last of them ends it."""
+    if frame.get("end"):
+        stream = frame["stream"]
+        connection.headers(stream, headers, end=data is None and trailers is None)
+        if data is not None:
+            connection.data(stream, data, end=trailers is None)
+        if trailers is not None:
+            connection.headers(stream, trailers, end=True)
+
+
+def _script_in_turn(connection, frame, *scripts):
+    """The first script for the first request seen, and so on; the last one for all others."""
+    if _is_request(frame):
+        turn = sum(_is_request(f) for _, f in _server.events) - 1
+        connection.turns = getattr(connection, "turns", {})
+        connection.turns[frame["stream"]] = scripts[min(turn, len(scripts) - 1)]
+    name, *rest = connection.turns[frame["stream"]]
+    _SCRIPTS[name](connection, frame, *rest)
+
+
+def _script_fail_at(connection, frame, moment, how, *rest):
+    """Fails at a moment of the call: "headers" or "message" of the request came, it "ended", response
+    "answering" (headers went out) or "halfway" (a message too). how: reset CODE, close, abort (RST of
+    TCP), goaway LAST (as seen from this stream's id) and close."""
+    stream = frame["stream"]
+    if {"headers": _is_request(frame), "message": frame["kind"] == "DataFrame"}.get(
+            moment, bool(frame.get("end"))):
+        if moment in ("answering", "halfway"):
+            connection.headers(stream, HEADERS)
+        if moment == "halfway":
+            connection.data(stream, message(b"part"))
+        if how == "reset":
+            connection.reset(stream, *rest)
+        elif how == "goaway":
+            connection.goaway(max(stream + rest[0], 0))
+        if how in ("close", "goaway"):
+            connection.sock.shutdown(socket.SHUT_RDWR)
+        elif how == "abort":
+            connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            connection.sock.close()
+
+
+def _script_bytes(connection, frame, raw):
+    """Whatever bytes, at the first request."""
+    if _is_request(frame):
+        connection.send(raw)
 
 
 _SCRIPTS = {name[len("_script_"):]: function for name, function in list(globals().items())
