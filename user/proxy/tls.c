@@ -190,6 +190,8 @@ static int tls_failure(struct tls *tls, int rc)
 	int error = SSL_get_error(tls->ssl, rc);
 	const char *reason;
 
+	if (error == SSL_ERROR_ZERO_RETURN) /* close_notify */
+		tls->eof = true;
 	if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE ||
 	    error == SSL_ERROR_WANT_CLIENT_HELLO_CB)
 		return -EAGAIN;
@@ -230,9 +232,7 @@ ssize_t tls_read(struct tls *tls, void *buf, size_t size)
 		scratch_flush(tls);
 	if (rc == 1)
 		return (ssize_t)n;
-	if (rc != -EAGAIN && (tls->eof || SSL_get_shutdown(tls->ssl) & SSL_RECEIVED_SHUTDOWN))
-		return 0;
-	return rc;
+	return rc == -ECONNRESET ? 0 : rc;
 }
 
 ssize_t tls_write(struct tls *tls, const void *buf, size_t size)

@@ -16,16 +16,19 @@
 #define SESSIONS	64
 #define SESSION_SECONDS 3600
 
+/* A session says that its peer was verified: it is for the same backend by the same name only. */
 struct tls_sessions {
 	struct {
 		struct addr to;
-		SSL_SESSION *session;
+		char *server_name;
+		SSL_SESSION *session; /* NULL: none */
 	} of[SESSIONS];
 };
 
 struct tls_client {
 	struct tls_context *context;
 	struct addr to;
+	char server_name[];
 };
 
 /* ---- sessions ---- */
@@ -45,42 +48,44 @@ void tls_sessions_free(struct tls_sessions *sessions)
 {
 	if (!sessions)
 		return;
-	for (int i = 0; i < SESSIONS; i++)
+	for (int i = 0; i < SESSIONS; i++) {
 		SSL_SESSION_free(sessions->of[i].session);
+		free(sessions->of[i].server_name);
+	}
 	free(sessions);
 }
 
 /* 1: the session is ours now. */
 static int on_session(SSL *ssl, SSL_SESSION *session)
 {
-	struct tls *tls = SSL_get_app_data(ssl);
+	const struct tls *tls = SSL_get_app_data(ssl);
 	struct tls_context *context = tls->client->context;
 	unsigned place = place_of(&tls->client->to);
+	char *server_name = strdup(tls->client->server_name);
 
 	if (!context->sessions)
 		context->sessions = calloc(1, sizeof(*context->sessions));
-	if (!context->sessions)
+	if (!context->sessions || !server_name) {
+		free(server_name);
 		return 0;
+	}
 	SSL_SESSION_free(context->sessions->of[place].session);
+	free(context->sessions->of[place].server_name);
 	context->sessions->of[place].to = tls->client->to;
+	context->sessions->of[place].server_name = server_name;
 	context->sessions->of[place].session = session;
 	return 1;
 }
 
-/* A session says that its peer was verified: only for the same backend by the same name. */
-static void offer_session(struct tls *tls, const char *sni)
+static void offer_session(const struct tls *tls)
 {
 	const struct tls_sessions *sessions = tls->client->context->sessions;
 	unsigned place = place_of(&tls->client->to);
-	SSL_SESSION *session = sessions ? sessions->of[place].session : NULL;
-	const char *name;
 
-	if (!session || !addr_equal(&sessions->of[place].to, &tls->client->to))
-		return;
-	name = SSL_SESSION_get0_hostname(session);
-	if (strcmp(name ? name : "", sni ? sni : ""))
-		return;
-	SSL_set_session(tls->ssl, session);
+	if (sessions && sessions->of[place].session &&
+	    addr_equal(&sessions->of[place].to, &tls->client->to) &&
+	    !strcmp(sessions->of[place].server_name, tls->client->server_name))
+		SSL_set_session(tls->ssl, sessions->of[place].session);
 }
 
 /* ---- contexts ---- */
@@ -166,9 +171,10 @@ struct tls *tls_connect_new(struct tls_context *context, int fd, const struct ad
 
 	if (!tls)
 		return NULL;
-	tls->client = calloc(1, sizeof(*tls->client));
+	tls->client = calloc(1, sizeof(*tls->client) + strlen(server_name) + 1);
 	if (!tls->client)
 		goto fail;
+	strcpy(tls->client->server_name, server_name);
 	tls->client->context = tls_context_ref(context);
 	tls->client->to = *to;
 	if (context->store && !expect_name(tls->ssl, server_name, is_ip))
@@ -176,7 +182,7 @@ struct tls *tls_connect_new(struct tls_context *context, int fd, const struct ad
 	if (!is_ip && SSL_set_tlsext_host_name(tls->ssl, server_name) != 1)
 		goto fail;
 	SSL_set_connect_state(tls->ssl);
-	offer_session(tls, is_ip ? NULL : server_name);
+	offer_session(tls);
 	return tls;
 fail:
 	tls_free(tls);
@@ -200,7 +206,7 @@ void tls_client_done(struct tls *tls)
 	if (!tls->client)
 		return;
 	/* Or OpenSSL would call the session bad where the backend just went away. */
-	if (tls->ssl && !tls->error[0])
+	if (tls->ssl && (tls->eof || !tls->error[0]))
 		SSL_set_shutdown(tls->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
 	tls_context_free(tls->client->context);
 	free(tls->client);

@@ -268,7 +268,7 @@ static void on_down(struct h2 *h2, enum h2_down why, int err, const char *text)
 	struct upstream *upstream = h2_user(h2);
 	struct pool_endpoint *endpoint = upstream->endpoint;
 	struct worker *worker = endpoint->worker;
-	bool failed = upstream->opening && !upstream->going_away;
+	bool failed = upstream->opening && !upstream->going_away, in_tls;
 	char reason[128];
 	struct list lost;
 	struct stream *stream, *next;
@@ -285,7 +285,9 @@ static void on_down(struct h2 *h2, enum h2_down why, int err, const char *text)
 	if (failed) {
 		worker_count(&worker->stats->upstream_connect_failures);
 		back_off(endpoint);
-		snprintf(reason, sizeof(reason), "%s%s", why == H2_DOWN_TLS ? "TLS: " : "", text);
+		/* Some servers close, and say nothing, where they do not like our certificate. */
+		in_tls = why == H2_DOWN_TLS || (why == H2_DOWN_CLOSED && endpoint->tls);
+		snprintf(reason, sizeof(reason), "%s%s", in_tls ? "TLS: " : "", text);
 		if (pool_is_hopeless(endpoint))
 			pool_fail_waiting(endpoint, reason);
 	}

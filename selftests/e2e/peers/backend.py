@@ -138,7 +138,16 @@ class Health(health_pb2_grpc.HealthServicer):
         return health_pb2.HealthCheckResponse(status=_health["services"][request.service])
 
 
-async def _run(name, addresses, health, max_streams, ready):
+def _credentials(chain, key, client_ca=None):
+    def read(path):
+        with open(path, "rb") as file:
+            return file.read()
+
+    return grpc.ssl_server_credentials([(read(key), read(chain))],
+                                       client_ca and read(client_ca), bool(client_ca))
+
+
+async def _run(name, addresses, health, max_streams, tls, ready):
     global _server, _loop
     _loop = asyncio.get_running_loop()
     options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1),
@@ -150,7 +159,9 @@ async def _run(name, addresses, health, max_streams, ready):
     if health:
         health_pb2_grpc.add_HealthServicer_to_server(Health(), server)
     for address in addresses:
-        if not server.add_insecure_port(address):
+        port = server.add_secure_port(address, _credentials(*tls)) if tls else \
+            server.add_insecure_port(address)
+        if not port:
             raise OSError(f"cannot listen on {address}")
     await server.start()
     _server = server
@@ -158,11 +169,13 @@ async def _run(name, addresses, health, max_streams, ready):
     await server.wait_for_termination()
 
 
-def start(name, addresses, health=True, max_streams=None):
-    """Serves on addresses ("host:port") until the process is killed or stop() is called."""
+def start(name, addresses, health=True, max_streams=None, tls=None):
+    """Serves on addresses ("host:port") until the process is killed or stop() is called. tls: paths
+    of chain and key, and of the CA where clients must show a certificate."""
     set_health(services={"": 1})
     ready = threading.Event()
-    threading.Thread(target=lambda: asyncio.run(_run(name, addresses, health, max_streams, ready)),
+    threading.Thread(target=lambda: asyncio.run(_run(name, addresses, health, max_streams, tls,
+                                                      ready)),
                      daemon=True).start()
     if not ready.wait(15):
         raise OSError(f"{name} does not serve on {addresses}")

@@ -3,6 +3,7 @@
 frame that came. For an agent in a backend's host; health checks are always answered well."""
 import itertools
 import socket
+import ssl
 import threading
 import time
 
@@ -17,8 +18,9 @@ _server = None
 
 
 class _Server:
-    def __init__(self, address, script, settings):
+    def __init__(self, address, script, settings, tls=None):
         self.script, self.settings = script, settings
+        self.tls, self.resumed = tls, []
         self.events = []  # (connection, frame)
         self.connections = {}
         self.numbers = itertools.count(1)
@@ -34,6 +36,13 @@ class _Server:
 
     def serve(self, sock):
         number = next(self.numbers)
+        if self.tls:
+            try:
+                sock = self.tls.wrap_socket(sock, server_side=True)
+            except OSError:
+                sock.close()
+                return
+            self.resumed.append(sock.session_reused)
         connection = h2raw.Connection(sock)
         connection.requests = 0
         try:
@@ -217,10 +226,27 @@ _SCRIPTS = {name[len("_script_"):]: function for name, function in list(globals(
             if name.startswith("_script_")}
 
 
-def start(address, *script, **settings):
-    """Serves script ("reset", "INTERNAL_ERROR", ...) on address with these SETTINGS."""
+def start(address, *script, tls=None, **settings):
+    """Serves script ("reset", "INTERNAL_ERROR", ...) on address with these SETTINGS. tls: paths of
+    chain and key, the protocols to offer, and the CA where clients must show a certificate."""
     global _server
-    _server = _Server(address, script, settings)
+    _server = _Server(address, script, settings, tls and _tls_context(*tls))
+
+
+def _tls_context(chain, key, alpn, client_ca=None):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(chain, key)
+    if alpn:
+        context.set_alpn_protocols(list(alpn))
+    if client_ca:
+        context.load_verify_locations(client_ca)
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+def resumed():
+    """Of each TLS connection so far, whether it resumed an earlier one's session."""
+    return list(_server.resumed)
 
 
 def script(*script):
