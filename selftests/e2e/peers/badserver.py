@@ -341,11 +341,12 @@ def start(address):
 
 
 def case(name):
-    """How requests are answered from now on; open connections are closed."""
+    """How requests are answered from now on. Open connections are closed, and the balancer has
+    seen it, so that no call can meet one that is closing."""
     _now["case"] = name
     for connection in list(_open):
         try:
-            connection.sock.shutdown(socket.SHUT_RDWR)
+            connection.sock.shutdown(socket.SHUT_WR)
         except OSError:
             pass
     end = time.monotonic() + WAIT
