@@ -132,6 +132,12 @@ json_t *client_request(const struct ctl *ctl, json_t *request, char **text)
 		json_decref(request);
 		return NULL;
 	}
+	if (json_dumpb(request, NULL, 0, JSON_COMPACT) >= SLUICE_CONTROL_REQUEST_MAX) {
+		fputs("sluicectl: this request is too long\n", stderr);
+		close(fd);
+		json_decref(request);
+		return NULL;
+	}
 	if (client_send(fd, request))
 		answer = client_read(fd, timeout_ms, &len);
 	close(fd);

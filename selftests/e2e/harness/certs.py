@@ -17,12 +17,13 @@ _KEYS = {
 }
 
 
-def make(folder, kind="ecdsa", name=None, common_name=NAME, days=2):
-    """A fresh certificate for sluice.test and every address of the lab."""
+def make(folder, kind="ecdsa", name=None, common_name=NAME, days=2, names=(NAME,)):
+    """A fresh certificate for sluice.test, or for other names."""
     stem = folder / (name or kind)
     certificate = Certificate(f"{stem}.pem", f"{stem}.key")
     run("openssl", "req", "-x509", *_KEYS[kind], "-noenc", "-sha256", "-days", days,
-        "-subj", f"/CN={common_name}", "-addext", f"subjectAltName=DNS:{NAME}",
+        "-subj", f"/CN={common_name}", "-addext",
+        "subjectAltName=" + ",".join(f"DNS:{n}" for n in names),
         "-keyout", certificate.key, "-out", certificate.chain)
     return certificate
 
