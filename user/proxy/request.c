@@ -286,7 +286,7 @@ int request_build(struct stream *stream, const struct config_listener *listener,
 
 	for (size_t i = 0; i < n; i++)
 		bytes += headers[i].name_len + headers[i].value_len;
-	builder.fields = arena_alloc(&stream->arena, (n + 3) * sizeof(*builder.fields));
+	builder.fields = arena_alloc(&stream->arena, (n + 4) * sizeof(*builder.fields));
 	builder.at = arena_alloc(&stream->arena, bytes);
 	if (!builder.fields || !builder.at)
 		return -ENOMEM;
@@ -295,7 +295,7 @@ int request_build(struct stream *stream, const struct config_listener *listener,
 
 		if (H2_HEADER_IS(header, ":scheme"))
 			REFER(&builder, ":scheme", "http", 4);
-		else if (H2_HEADER_IS(header, "grpc-timeout"))
+		else if (stream->grpc && H2_HEADER_IS(header, "grpc-timeout"))
 			stream->timeout_field = PUT(&builder, "grpc-timeout", header->value,
 						    header->value_len);
 		else if (!take_ours(&ours, listener, header) &&
@@ -303,6 +303,11 @@ int request_build(struct stream *stream, const struct config_listener *listener,
 			put(&builder, header->name, header->name_len, header->value,
 			    header->value_len)
 				->sensitive = header->sensitive;
+	}
+	if (stream->grpc && stream->deadline_ns && !stream->timeout_field) {
+		/* The route's; its text is made anew for each attempt. */
+		stream->timeout_field = &builder.fields[builder.n];
+		REFER(&builder, "grpc-timeout", "", 0);
 	}
 	if (listener->request_id)
 		put_request_id(&builder, stream, ours.id);
