@@ -135,6 +135,9 @@ static json_t *answer_listeners(const struct supervisor *supervisor)
 							 "" :
 							 config->groups[listener->group].name);
 
+		put(row, "state",
+		    json_string(supervisor->sockets.rows[listener->id].drained ? "drained" :
+										 "accepting"));
 		if (kernel_is_on(&supervisor->kernel) &&
 		    !bpf_read_listener_stats(supervisor->kernel.bpf, listener->id, &stats)) {
 			put(row, "packets", json_integer(num(stats.packets)));

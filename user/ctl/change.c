@@ -71,6 +71,14 @@ int ctl_drain(const struct ctl *ctl)
 	char done[128];
 	json_t *request;
 
+	if (!strcmp(ctl->arguments[0], "listener")) {
+		if (after) {
+			fputs("sluicectl: a listener's calls are not cut: --for is for backends\n",
+			      stderr);
+			return CTL_USAGE;
+		}
+		return ctl_listener_drain(ctl, true);
+	}
 	if (after && read_duration(after, &ms)) {
 		fprintf(stderr, "sluicectl: --for wants a duration from 1ms to 24h such as 60s, "
 			"not \"%s\"\n", after);
@@ -86,6 +94,8 @@ int ctl_drain(const struct ctl *ctl)
 
 int ctl_undrain(const struct ctl *ctl)
 {
+	if (!strcmp(ctl->arguments[0], "listener"))
+		return ctl_listener_drain(ctl, false);
 	return change(ctl, request_for(ctl, "undrain"), "not drained");
 }
 

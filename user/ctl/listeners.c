@@ -12,6 +12,7 @@ int ctl_listeners(const struct ctl *ctl)
 		{ "NAME", "name", TABLE_TEXT },
 		{ "ADDRESS", "address", TABLE_TEXT },
 		{ "GROUP", "group", TABLE_TEXT },
+		{ "STATE", "state", TABLE_TEXT },
 		{ "ID", "id", TABLE_ID },
 		{ "SYNS", "syns", TABLE_NUMBER },
 		{ "PASSED", "passed", TABLE_NUMBER },

@@ -247,7 +247,6 @@ static void on_down(struct h2 *h2, enum h2_down why, int err, const char *text)
 							 probe->check->timeout_ms };
 		break;
 	case H2_DOWN_PROTOCOL:
-	case H2_DOWN_PINGS:
 		result = (struct health_result){ SLUICE_REASON_PROTOCOL, HEALTH_NOT_HTTP2 };
 		break;
 	case H2_DOWN_TLS:

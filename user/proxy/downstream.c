@@ -98,7 +98,7 @@ static void on_look(struct loop_timer *timer)
 			downstream_close(downstream);
 			return;
 		}
-		downstream_cut(downstream, "the connection is over its age");
+		downstream_cut(downstream, CUT_AGE);
 	}
 	if (downstream->drain_at_ns && now >= downstream->drain_at_ns) {
 		downstream->drain_at_ns = 0;
@@ -160,11 +160,9 @@ static void on_request(struct downstream *downstream, int32_t id, const struct h
 	}
 	h2_stream_set_user(downstream->h2, id, stream);
 	if (!n)
-		reply_status(stream, GRPC_RESOURCE_EXHAUSTED,
-			     "header list is over the limit of %u bytes",
-			     downstream->options.max_header_bytes);
+		reply_error(stream, ERROR_REQUEST_HEADERS, downstream->options.max_header_bytes);
 	else if (!listener)
-		reply_status(stream, GRPC_UNAVAILABLE, "this listener is gone");
+		reply_error(stream, ERROR_LISTENER_GONE);
 	else
 		dispatch_request(stream, listener, headers, n, end);
 }
@@ -249,11 +247,9 @@ static void on_down(struct h2 *h2, enum h2_down why, int err, const char *text)
 		worker_count(&worker->stats->handshakes_failed);
 	if (why == H2_DOWN_KEEPALIVE)
 		worker_count(&worker->stats->clients_lost);
-	if (why == H2_DOWN_PINGS)
-		worker_count(&worker->stats->too_many_pings);
-	if (why == H2_DOWN_PROTOCOL || why == H2_DOWN_PINGS)
+	if (why == H2_DOWN_PROTOCOL)
 		worker_count(&worker->stats->protocol_errors);
-	if ((why == H2_DOWN_PROTOCOL || why == H2_DOWN_PINGS || why == H2_DOWN_TLS) &&
+	if ((why == H2_DOWN_PROTOCOL || why == H2_DOWN_TLS) &&
 	    log_limit_allow(&worker->log_limit, loop_now(&worker->loop), 10))
 		log_info(why == H2_DOWN_TLS ? "TLS handshake failed" : "connection ended by GOAWAY",
 			 F_STR("client", downstream->peer_ip), F_STR("reason", text),
@@ -261,7 +257,21 @@ static void on_down(struct h2 *h2, enum h2_down why, int err, const char *text)
 	end(downstream);
 }
 
+static void on_too_many_pings(struct h2 *h2)
+{
+	struct downstream *downstream = h2_user(h2);
+	struct worker *worker = downstream->worker;
+
+	worker_count(&worker->stats->too_many_pings);
+	worker_count(&worker->stats->protocol_errors);
+	if (log_limit_allow(&worker->log_limit, loop_now(&worker->loop), 10))
+		log_info("connection ended by GOAWAY", F_STR("client", downstream->peer_ip),
+			 F_STR("reason", "too many pings"), F_STR("code", "ENHANCE_YOUR_CALM"));
+	downstream_cut(downstream, CUT_PINGS);
+}
+
 static const struct h2_events events = {
+	.on_too_many_pings = on_too_many_pings,
 	.on_open = on_open,
 	.on_up = on_up,
 	.on_headers = on_headers,
@@ -341,7 +351,17 @@ void downstream_keep_router(struct downstream *downstream, struct router *old)
 		downstream->last_router = router_ref(old);
 }
 
-void downstream_cut(struct downstream *downstream, const char *why)
+static void cut_call(struct stream *stream, enum downstream_cut why)
+{
+	if (why == CUT_AGE)
+		reply_error(stream, ERROR_CONNECTION_AGE);
+	else if (why == CUT_SHUTDOWN)
+		reply_error(stream, ERROR_SHUTDOWN);
+	else
+		reply_error(stream, ERROR_PINGS);
+}
+
+void downstream_cut(struct downstream *downstream, enum downstream_cut why)
 {
 	struct stream *stream, *next;
 
@@ -350,7 +370,7 @@ void downstream_cut(struct downstream *downstream, const char *why)
 		return;
 	}
 	list_for_each_safe(stream, next, &downstream->streams, down_link)
-		reply_status(stream, GRPC_UNAVAILABLE, "%s", why);
+		cut_call(stream, why);
 	/* Time for these answers to leave. */
 	downstream->cut = true;
 	downstream->cut_at_ns = loop_now(&downstream->worker->loop) + CUT_NS;

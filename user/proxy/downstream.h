@@ -50,7 +50,8 @@ void downstream_drain(struct downstream *downstream, uint64_t delay_ns);
  * begin before the client knows still go where old, which had it, sends them. */
 void downstream_keep_router(struct downstream *downstream, struct router *old);
 /* Ends its calls with UNAVAILABLE, and closes soon after. */
-void downstream_cut(struct downstream *downstream, const char *why);
+enum downstream_cut { CUT_AGE, CUT_SHUTDOWN, CUT_PINGS };
+void downstream_cut(struct downstream *downstream, enum downstream_cut why);
 /* What a call that begins now goes by. */
 struct router *downstream_router(const struct downstream *downstream);
 /* Closes now; its calls are cancelled. */

@@ -24,6 +24,11 @@
 #define ERROR_RATE_LIMITED GRPC_RESOURCE_EXHAUSTED, 429, "route \"%s\": over its calls a second; again in %u ms"
 #define ERROR_ROUTE_FULL   GRPC_RESOURCE_EXHAUSTED, 503, "route \"%s\": has its %u concurrent calls"
 
+/* the client's connection */
+#define ERROR_CONNECTION_AGE GRPC_UNAVAILABLE, 503, "the connection is over its age"
+#define ERROR_SHUTDOWN	     GRPC_UNAVAILABLE, 503, "shutting down, and the time to finish is over"
+#define ERROR_PINGS	     GRPC_UNAVAILABLE, 503, "too many pings"
+
 /* no backend to be had */
 #define ERROR_NO_BACKEND GRPC_UNAVAILABLE, 503, "group \"%s\": %s (%u of %u backends down)"
 #define ERROR_NO_REPLAY                                                                            \

@@ -113,11 +113,6 @@ static bool is_ending(const struct h2 *h2)
 }
 
 /* What the session wants after a read or a write. */
-static enum h2_down why_protocol(const struct h2 *h2)
-{
-	return h2->too_many_pings ? H2_DOWN_PINGS : H2_DOWN_PROTOCOL;
-}
-
 static void settle(struct h2 *h2)
 {
 	if (h2->phase >= PHASE_LINGER)
@@ -136,7 +131,7 @@ static void settle(struct h2 *h2)
 	if (!h2_session_ended(h2))
 		return;
 	if (h2->goaway_code)
-		report_down(h2, why_protocol(h2), (int)h2->goaway_code, h2_session_reason(h2));
+		report_down(h2, H2_DOWN_PROTOCOL, (int)h2->goaway_code, h2_session_reason(h2));
 	else
 		report_down(h2, H2_DOWN_CLOSED, 0, "closed");
 	linger(h2);
@@ -221,7 +216,7 @@ static void flush(struct h2 *h2)
 	if (!err && h2->drain == DRAIN_DUE) {
 		/* Only now, so that no stream comes between the last id and its leaving. */
 		h2->drain = DRAIN_LAST;
-		h2_session_goaway_last(h2);
+		h2_session_goaway_last(h2, H2_NO_ERROR, NULL);
 	}
 	if (!err)
 		err = h2_session_send(h2, FLUSH_MAX);
@@ -383,7 +378,7 @@ static void on_timer(struct loop_timer *timer)
 		else
 			fail(h2, H2_DOWN_SETTINGS, ETIMEDOUT, "no SETTINGS in time");
 	} else if (is_ending(h2)) {
-		fail(h2, h2->goaway_code ? why_protocol(h2) : H2_DOWN_CLOSED, (int)h2->goaway_code,
+		fail(h2, h2->goaway_code ? H2_DOWN_PROTOCOL : H2_DOWN_CLOSED, (int)h2->goaway_code,
 		     h2->goaway_code ? h2_session_reason(h2) : "drained");
 	} else if (h2->drain == DRAIN_NOTICE) {
 		h2_drain_last(h2);

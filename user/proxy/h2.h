@@ -83,7 +83,6 @@ enum h2_down {
 	H2_DOWN_PROTOCOL,     /* the peer broke the protocol; GOAWAY was sent (err: enum h2_error) */
 	H2_DOWN_KEEPALIVE,    /* no answer to a PING in time */
 	H2_DOWN_SETTINGS,     /* no SETTINGS from the peer in time */
-	H2_DOWN_PINGS,	      /* the client sent PINGs more often than it may; GOAWAY was sent */
 };
 
 struct h2_events {
@@ -114,6 +113,10 @@ struct h2_events {
 	/* The peer announced its GOAWAY: no new streams here (client side). Streams above last_id
 	 * get their on_stream_closed with unprocessed. */
 	void (*on_goaway)(struct h2 *h2, int32_t last_id, uint32_t code);
+	/* Server: the client sends PINGs more often than it may. GOAWAY with ENHANCE_YOUR_CALM and
+	 * "too_many_pings" was sent; the owner ends the calls, and with the last of them the
+	 * connection closes. May be NULL. */
+	void (*on_too_many_pings)(struct h2 *h2);
 	/* The number of streams this side may open changed, or one became free. May be NULL. */
 	void (*on_capacity)(struct h2 *h2);
 	/* The connection is dead; all its streams with it, without further events. The owner must
@@ -132,7 +135,7 @@ struct h2_options {
 	uint32_t keepalive_timeout_ms;
 	/* Server, the client's own PINGs, by gRPC's rules: two may come sooner after the one before
 	 * than min_ping_interval_ms (0: as soon as it likes), or than two hours while no stream is
-	 * open and ping_without_streams is false; the third ends the connection. What the server
+	 * open and ping_without_streams is false; at the third comes on_too_many_pings. What the server
 	 * sends in HEADERS and DATA begins the count anew. */
 	uint32_t min_ping_interval_ms;
 	bool ping_without_streams;

@@ -27,7 +27,6 @@ struct h2 {
 	bool goaway_received;
 	bool reading_stopped; /* until the peer takes what we have for it */
 	bool read_closed;     /* server: the client sends no more, and is still answered */
-	bool too_many_pings;  /* why we sent the GOAWAY */
 	struct loop_task flush_task, reap_task;
 	struct loop_timer timer; /* opening, draining, closing: never two at once */
 	struct loop_timer header_timer, keepalive_timer;
@@ -75,6 +74,6 @@ void h2_session_terminate(struct h2 *h2, uint32_t code);
 void h2_session_error(struct h2 *h2, uint32_t code, const char *reason);
 void h2_session_ping(struct h2 *h2, const char opaque[8]);
 void h2_session_goaway_notice(struct h2 *h2);
-void h2_session_goaway_last(struct h2 *h2);
+void h2_session_goaway_last(struct h2 *h2, uint32_t code, const char *text);
 
 #endif

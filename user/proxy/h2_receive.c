@@ -89,7 +89,8 @@ static void deliver_block(struct h2 *h2, struct h2_stream *stream, struct h2_fie
 	if (kind == H2_BLOCK_RESPONSE && (stream->head || status_has_no_body(block)))
 		content_length = 0; /* it tells of another response's body */
 	if (verdict == H2_FIELDS_MALFORMED || verdict == H2_FIELDS_NOMEM ||
-	    (kind == H2_BLOCK_TRAILERS && !end) || (kind == H2_BLOCK_INFORMATIONAL && end) ||
+	    (kind == H2_BLOCK_TRAILERS && (!end || stream->content_left > 0)) ||
+	    (kind == H2_BLOCK_INFORMATIONAL && end) ||
 	    (end && content_length > 0)) {
 		/* A malformed message is a stream error (RFC 9113 8.1.1). */
 		h2_session_stream_error(h2, stream,
@@ -247,8 +248,8 @@ bool h2_session_control_allowed(struct h2 *h2)
 	return false;
 }
 
-/* Counts the client's PINGs that come too early; false where this one ended the connection. */
-static bool ping_allowed(struct h2 *h2)
+/* Counts the client's PINGs that come too early. */
+static void police_ping(struct h2 *h2)
 {
 	struct h2_session *session = h2->session;
 	uint64_t now = loop_now(h2->loop), last = session->pinged_ns;
@@ -259,14 +260,14 @@ static bool ping_allowed(struct h2 *h2)
 	session->pinged_ns = now;
 	if (!last)
 		session->ping_strikes = 0;
-	if (!h2->server || h2->silent || !last || now - last >= interval)
-		return true;
-	if (session->ping_strikes++ < GUARD_PING_STRIKES)
-		return true;
-	h2->too_many_pings = true;
+	if (!last || now - last >= interval || session->ping_strikes++ < GUARD_PING_STRIKES ||
+	    h2->drain == DRAIN_LAST)
+		return;
 	/* The words that gRPC's clients look for, to send them less often from then on. */
-	h2_session_error(h2, H2_ENHANCE_YOUR_CALM, "too_many_pings");
-	return false;
+	h2->drain = DRAIN_LAST;
+	h2_session_goaway_last(h2, H2_ENHANCE_YOUR_CALM, "too_many_pings");
+	if (h2->events->on_too_many_pings)
+		h2->events->on_too_many_pings(h2);
 }
 
 static void on_ping(struct h2 *h2, const uint8_t *bytes, size_t size)
@@ -280,9 +281,11 @@ static void on_ping(struct h2 *h2, const uint8_t *bytes, size_t size)
 	} else if (session->flags & H2_FLAG_ACK) {
 		if (h2->drain == DRAIN_NOTICE && !memcmp(bytes, "sludrain", 8))
 			h2_drain_last(h2);
-	} else if (h2_session_control_allowed(h2) && ping_allowed(h2)) {
+	} else if (h2_session_control_allowed(h2)) {
 		session->acks++;
 		h2_send_frame(h2, H2_PING, H2_FLAG_ACK, 0, bytes, 8);
+		if (h2->server && !h2->silent)
+			police_ping(h2);
 	}
 }
 

@@ -182,10 +182,10 @@ void h2_session_goaway_notice(struct h2 *h2)
 	h2_session_ping(h2, "sludrain");
 }
 
-void h2_session_goaway_last(struct h2 *h2)
+void h2_session_goaway_last(struct h2 *h2, uint32_t code, const char *text)
 {
 	h2->session->goaway_id = h2->session->last_peer_id;
-	send_goaway(h2, h2->session->goaway_id, H2_NO_ERROR, NULL);
+	send_goaway(h2, h2->session->goaway_id, code, text);
 }
 
 void h2_session_trim(struct h2 *h2)

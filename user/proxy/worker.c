@@ -88,7 +88,7 @@ static void on_grace_over(struct loop_timer *timer)
 			 F_UINT("calls", worker->stats->active_rpcs));
 		worker->cut = true;
 		list_for_each_safe(downstream, next, &worker->downstreams, link)
-			downstream_cut(downstream, "shutting down, and the time to finish is over");
+			downstream_cut(downstream, CUT_SHUTDOWN);
 		loop_timer_set(&worker->loop, timer, CUT_NS);
 		return;
 	}

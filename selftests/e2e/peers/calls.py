@@ -277,6 +277,12 @@ def end(number):
     return _collect(call, began, True)
 
 
+def end_when_over(number):
+    """Waits for the end that the other side gives an open stream; its Outcome."""
+    call, _, began = _open.pop(number)
+    return _collect(call, began, True)
+
+
 def result(number):
     """Waits for an open_unary call."""
     call, _, began = _open.pop(number)

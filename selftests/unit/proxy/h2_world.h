@@ -45,7 +45,7 @@ struct record {
 
 struct side {
 	struct h2 *h2; /* NULL once it is down */
-	unsigned n_up, n_open, n_down, n_goaway, n_closed, n_requests, n_capacity;
+	unsigned n_up, n_open, n_down, n_goaway, n_too_many_pings, n_closed, n_requests, n_capacity;
 	enum h2_down why;
 	int err;
 	char text[128];
@@ -249,6 +249,11 @@ static inline void on_world_goaway(struct h2 *h2, int32_t last_id, uint32_t code
 	side->goaway_code = code;
 }
 
+static inline void on_world_too_many_pings(struct h2 *h2)
+{
+	((struct side *)h2_user(h2))->n_too_many_pings++;
+}
+
 static inline void on_world_capacity(struct h2 *h2)
 {
 	((struct side *)h2_user(h2))->n_capacity++;
@@ -274,6 +279,7 @@ static const struct h2_events world_events = {
 	.on_stream_closed = on_world_stream_closed,
 	.on_pull = on_world_pull,
 	.on_goaway = on_world_goaway,
+	.on_too_many_pings = on_world_too_many_pings,
 	.on_capacity = on_world_capacity,
 	.on_down = on_world_down,
 };
