@@ -71,6 +71,42 @@ static void each_group_has_the_balancer_it_asks_for(void **state)
 	router_unref(router);
 }
 
+static void random_and_consistent_hash_have_theirs(void **state)
+{
+	struct config *config = make_config();
+	struct config_group *groups = config->groups;
+	struct router *router;
+	char why[64];
+
+	groups[0].balance = BALANCE_CONSISTENT_HASH;
+	groups[1].balance = BALANCE_RANDOM;
+	addr_from_ip(&groups[0].endpoints[0].address, "192.0.2.1", 80);
+	addr_from_ip(&groups[0].endpoints[1].address, "2001:db8::1", 80);
+	router = router_new(config, 0, why, sizeof(why));
+	assert_non_null(router->groups[0].maglev);
+	assert_non_null(router->groups[1].random);
+	assert_null(router->groups[0].wrr);
+	router_unref(router);
+}
+
+/* Those pay for a look at the group's epoch at each pick. */
+static void only_groups_with_two_tiers_or_a_panic_threshold_have_a_view(void **state)
+{
+	struct config *config = make_config();
+	struct router *router;
+	char why[64];
+
+	router = router_new(config_ref(config), 0, why, sizeof(why));
+	assert_false(router->groups[0].has_view);
+	router_unref(router);
+	config->groups[0].endpoints[1].backup = true;
+	config->groups[1].panic_percent = 1;
+	router = router_new(config, 0, why, sizeof(why));
+	assert_true(router->groups[0].has_view);
+	assert_true(router->groups[1].has_view);
+	router_unref(router);
+}
+
 static void workers_begin_at_different_places(void **state)
 {
 	char why[64];
@@ -132,6 +168,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(listeners_are_found_by_id_and_groups_by_index),
 		cmocka_unit_test(each_group_has_the_balancer_it_asks_for),
+		cmocka_unit_test(random_and_consistent_hash_have_theirs),
+		cmocka_unit_test(only_groups_with_two_tiers_or_a_panic_threshold_have_a_view),
 		cmocka_unit_test(workers_begin_at_different_places),
 		cmocka_unit_test(it_lives_as_long_as_its_last_reference),
 		cmocka_unit_test(a_certificate_that_does_not_load_is_told),
