@@ -184,6 +184,14 @@ def _script_respond(connection, frame, headers, data=None, trailers=None):
             connection.headers(stream, trailers, end=True)
 
 
+def _script_hints(connection, frame):
+    """103 before the response."""
+    if frame.get("end"):
+        connection.headers(frame["stream"], [(":status", "103"), ("link", "</style>")])
+        connection.headers(frame["stream"], [(":status", "200")])
+        connection.data(frame["stream"], b"page", end=True)
+
+
 def _script_in_turn(connection, frame, *scripts):
     """The first script for the first request seen, and so on; the last one for all others."""
     if _is_request(frame):
