@@ -47,9 +47,9 @@ def compile_pass_program(folder):
 class Backend:
     """A gRPC server in a backend host. Its agent can be killed and started again."""
 
-    def __init__(self, lab, host, port=BACKEND_PORT, **options):
+    def __init__(self, lab, host, port=BACKEND_PORT, name=None, **options):
         self.lab, self.host, self.options = lab, host, options
-        self.name = host.name
+        self.name = name or host.name
         self.address = f"{host.address}:{lab.world.port(port)}"
         self.agent = None
         self.start()
@@ -73,9 +73,13 @@ class Backend:
         from peers import backend
         self.agent.run(backend.set_health, **options)
 
-    def entry(self, weight=100):
+    def set_behaviour(self, **options):
+        from peers import backend
+        self.agent.run(backend.set_behaviour, **options)
+
+    def entry(self, weight=100, **more):
         """Its line in a group's backends."""
-        return {"address": self.address, "weight": weight}
+        return {"address": self.address, "weight": weight, **more}
 
 
 class Lab:

@@ -18,6 +18,7 @@ counters = collections.Counter()
 _server = None
 _loop = None
 _health = {}
+_behaviour = {}
 
 
 def _metadata(context):
@@ -70,8 +71,17 @@ class Echo(echo_pb2_grpc.EchoServicer):
             context.set_code(list(grpc.StatusCode)[request.status])
             context.set_details(request.message)
 
+    async def _behave(self, context):
+        """As set_behaviour told, whatever the request says."""
+        await asyncio.sleep(_behaviour.get("delay", 0))
+        if "status" in _behaviour and counters["calls"] % _behaviour["every"] == 0:
+            counters["failed"] += 1
+            await context.abort(list(grpc.StatusCode)[_behaviour["status"]], "as told")
+
     async def Unary(self, request, context):
         initial = await self._begin(context)
+        if _behaviour:
+            await self._behave(context)
         await self._pause(request)
         if request.status and request.fail_first:
             code = list(grpc.StatusCode)[request.status]
@@ -196,6 +206,15 @@ def set_health(services=None, status=None, delay=None):
         _health["delay"] = delay
 
 
+def set_behaviour(status=None, every=1, delay=None):
+    """Every so manyth unary call ends with a grpc-status; each is answered after a delay."""
+    _behaviour.clear()
+    if status is not None:
+        _behaviour.update(status=status, every=every)
+    if delay is not None:
+        _behaviour["delay"] = delay
+
+
 def count():
-    """calls, answered, cancelled, messages, checks: a Counter."""
+    """calls, answered, failed, cancelled, messages, checks: a Counter."""
     return dict(counters)
