@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <jansson.h>
+#include <stddef.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -34,6 +35,54 @@ static const struct {
 	SLUICE_VERDICTS(VERDICT_ROW)
 #undef VERDICT_ROW
 };
+
+/* The totals of a worker, by their names in abi.h. In `status`, summed: those that say that something
+ * out of the ordinary happened. */
+static const struct {
+	const char *key;
+	size_t at;
+	bool event;
+} counters[] = {
+	{ "accepted", offsetof(struct sluice_worker, accepted), false },
+	{ "refused", offsetof(struct sluice_worker, refused), true },
+	{ "handshakes", offsetof(struct sluice_worker, handshakes), false },
+	{ "handshakes_resumed", offsetof(struct sluice_worker, handshakes_resumed), false },
+	{ "handshakes_failed", offsetof(struct sluice_worker, handshakes_failed), true },
+	{ "alpn_refused", offsetof(struct sluice_worker, alpn_refused), false },
+	{ "calls", offsetof(struct sluice_worker, calls), false },
+	{ "calls_cancelled", offsetof(struct sluice_worker, calls_cancelled), false },
+	{ "calls_failed", offsetof(struct sluice_worker, calls_failed), false },
+	{ "replays", offsetof(struct sluice_worker, replays), true },
+	{ "deadlines", offsetof(struct sluice_worker, deadlines), true },
+	{ "protocol_errors", offsetof(struct sluice_worker, protocol_errors), true },
+	{ "upstream_connects", offsetof(struct sluice_worker, upstream_connects), false },
+	{ "upstream_connect_failures", offsetof(struct sluice_worker, upstream_connect_failures), false },
+	{ "buffered_bytes", offsetof(struct sluice_worker, buffered_bytes), false },
+	{ "rx_bytes", offsetof(struct sluice_worker, rx_bytes), false },
+	{ "tx_bytes", offsetof(struct sluice_worker, tx_bytes), false },
+	{ "retries", offsetof(struct sluice_worker, retries), true },
+	{ "retries_denied", offsetof(struct sluice_worker, retries_denied), true },
+	{ "rate_limited", offsetof(struct sluice_worker, rate_limited), true },
+	{ "route_full", offsetof(struct sluice_worker, route_full), true },
+	{ "breaker_calls", offsetof(struct sluice_worker, breaker_calls), true },
+	{ "breaker_pending", offsetof(struct sluice_worker, breaker_pending), true },
+	{ "pending_expired", offsetof(struct sluice_worker, pending_expired), true },
+	{ "mirrored", offsetof(struct sluice_worker, mirrored), true },
+	{ "mirror_dropped", offsetof(struct sluice_worker, mirror_dropped), true },
+	{ "streams_idle", offsetof(struct sluice_worker, streams_idle), true },
+	{ "streams_aged", offsetof(struct sluice_worker, streams_aged), true },
+	{ "connections_aged", offsetof(struct sluice_worker, connections_aged), true },
+	{ "clients_lost", offsetof(struct sluice_worker, clients_lost), true },
+	{ "too_many_pings", offsetof(struct sluice_worker, too_many_pings), true },
+	{ "ejections", offsetof(struct sluice_worker, ejections), true },
+	{ "answered_here", offsetof(struct sluice_worker, answered_here), true },
+};
+#define COUNTERS (sizeof(counters) / sizeof(counters[0]))
+
+static json_t *counter(const struct sluice_worker *row, size_t i)
+{
+	return json_integer(num(state_load64((const __u64 *)((const char *)row + counters[i].at))));
+}
 
 static json_t *verdict_counts(const struct supervisor *supervisor)
 {
@@ -111,10 +160,16 @@ static json_t *answer_status(const struct supervisor *supervisor)
 	put(status, "listeners", json_integer(num(config->n_listeners)));
 	put(status, "groups", control_group_rows(supervisor));
 	put(status, "connections", json_integer(num(now.connections)));
-	put(status, "connections_accepted", json_integer(num(now.accepted)));
+	put(status, "connections_accepted", json_integer(num(now.counts.accepted)));
 	put(status, "active_rpcs", json_integer(num(now.active_rpcs)));
-	put(status, "calls", json_integer(num(now.calls)));
-	put(status, "calls_failed", json_integer(num(now.calls_failed)));
+	put(status, "calls", json_integer(num(now.counts.calls)));
+	put(status, "calls_failed", json_integer(num(now.counts.calls_failed)));
+	json_t *events = json_object();
+
+	for (size_t i = 0; i < COUNTERS; i++)
+		if (counters[i].event)
+			put(events, counters[i].key, counter(&now.counts, i));
+	put(status, "events", events);
 	put(status, "calls_per_second", json_real(totals->calls_per_second));
 	return status;
 }
@@ -173,52 +228,14 @@ static json_t *worker_row(const struct supervisor *supervisor, uint32_t slot)
 				   NAME_OF(worker_states, state_load32(&row->state)), "restarts",
 				   (int)supervisor->children.workers[slot].restarts);
 	json_t *ended = json_array();
-	const struct {
-		const char *key;
-		const __u64 *value;
-	} counters[] = {
-		{ "accepted", &row->accepted },
-		{ "refused", &row->refused },
-		{ "handshakes", &row->handshakes },
-		{ "handshakes_resumed", &row->handshakes_resumed },
-		{ "handshakes_failed", &row->handshakes_failed },
-		{ "alpn_refused", &row->alpn_refused },
-		{ "calls", &row->calls },
-		{ "calls_cancelled", &row->calls_cancelled },
-		{ "calls_failed", &row->calls_failed },
-		{ "replays", &row->replays },
-		{ "deadlines", &row->deadlines },
-		{ "protocol_errors", &row->protocol_errors },
-		{ "upstream_connects", &row->upstream_connects },
-		{ "upstream_connect_failures", &row->upstream_connect_failures },
-		{ "buffered_bytes", &row->buffered_bytes },
-		{ "rx_bytes", &row->rx_bytes },
-		{ "tx_bytes", &row->tx_bytes },
-		{ "retries", &row->retries },
-		{ "retries_denied", &row->retries_denied },
-		{ "rate_limited", &row->rate_limited },
-		{ "route_full", &row->route_full },
-		{ "breaker_calls", &row->breaker_calls },
-		{ "breaker_pending", &row->breaker_pending },
-		{ "pending_expired", &row->pending_expired },
-		{ "mirrored", &row->mirrored },
-		{ "mirror_dropped", &row->mirror_dropped },
-		{ "streams_idle", &row->streams_idle },
-		{ "streams_aged", &row->streams_aged },
-		{ "connections_aged", &row->connections_aged },
-		{ "clients_lost", &row->clients_lost },
-		{ "too_many_pings", &row->too_many_pings },
-		{ "ejections", &row->ejections },
-		{ "answered_here", &row->answered_here },
-	};
 
 	put(object, "up_seconds", json_real(seconds_since(supervisor, row->started_ns)));
 	put(object, "heartbeat_age_seconds",
 	    json_real(seconds_since(supervisor, state_load64(&row->heartbeat_ns))));
 	put(object, "connections", json_integer(num(state_load32(&row->connections))));
 	put(object, "active_rpcs", json_integer(num(state_load32(&row->active_rpcs))));
-	for (size_t i = 0; i < sizeof(counters) / sizeof(counters[0]); i++)
-		put(object, counters[i].key, json_integer(num(state_load64(counters[i].value))));
+	for (size_t i = 0; i < COUNTERS; i++)
+		put(object, counters[i].key, counter(row, i));
 	for (unsigned i = 0; i < sizeof(row->calls_ended) / sizeof(row->calls_ended[0]); i++)
 		json_array_append_new(ended, json_integer(num(state_load64(&row->calls_ended[i]))));
 	put(object, "calls_ended_by_grpc_status", ended);

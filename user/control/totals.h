@@ -11,15 +11,14 @@
 #include "shared/state.h"
 
 struct totals {
-	/* of slots that were filled anew since */
-	uint64_t retired_accepted, retired_calls, retired_failed;
+	struct sluice_worker retired; /* the totals of slots that were filled anew since */
 	/* the last two samples */
 	uint64_t sampled_ns, sampled_calls;
 	double calls_per_second;
 };
 
 struct totals_now {
-	uint64_t accepted, calls, calls_failed;
+	struct sluice_worker counts; /* its totals, summed */
 	uint32_t connections, active_rpcs;
 };
 

@@ -15,6 +15,7 @@ int ctl_backends(const struct ctl *ctl)
 		{ "WEIGHT", "weight", TABLE_ID },
 		{ "HEALTH", "health", TABLE_TEXT },
 		{ "SINCE", "health_seconds", TABLE_SECONDS },
+		{ "NOTE", "note", TABLE_TEXT },
 		{ "LAST-FAILURE", "last_failure_text", TABLE_TEXT },
 		{ "ACTIVE", "active_rpcs", TABLE_NUMBER },
 		{ "CONNECTIONS", "connections", TABLE_NUMBER },

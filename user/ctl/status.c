@@ -114,6 +114,7 @@ static void print_groups(const json_t *groups)
 		{ "GROUP", "name", TABLE_TEXT },
 		{ "LIVE", "live", TABLE_NUMBER },
 		{ "TOTAL", "total", TABLE_NUMBER },
+		{ "SERVES", "serves", TABLE_TEXT },
 		{ "ACTIVE", "active_rpcs", TABLE_NUMBER },
 		{ "CALLS", "calls", TABLE_NUMBER },
 		{ 0 },
@@ -121,6 +122,46 @@ static void print_groups(const json_t *groups)
 
 	putchar('\n');
 	table_print(groups, columns);
+}
+
+/* What an operator must not overlook. */
+static void print_panics(const json_t *groups)
+{
+	for (size_t i = 0; i < json_array_size(groups); i++) {
+		const json_t *group = json_array_get(groups, i);
+
+		if (!json_is_true(json_object_get(group, "panic")))
+			continue;
+		printf("%-12s group %s balances over all its backends: %llu of %llu live\n", "panic",
+		       text_of(group, "name"), (unsigned long long)number_of(group, "live"),
+		       (unsigned long long)number_of(group, "total"));
+	}
+}
+
+/* Only what happened: each is a count over all workers since the start. */
+static void print_counts(const json_t *counts)
+{
+	const char *key;
+	json_t *value;
+	size_t column = 0;
+
+	json_object_foreach((json_t *)counts, key, value) {
+		char number[FORMAT_MAX];
+		int len;
+
+		if (!json_integer_value(value))
+			continue;
+		format_count((uint64_t)json_integer_value(value), number, sizeof(number));
+		len = (int)(strlen(key) + strlen(number) + 3);
+		if (!column || column + (size_t)len > 100) {
+			printf("%s%-12s", column ? "\n" : "", column ? "" : "events");
+			column = 12;
+		}
+		printf(" %s %s%s", number, key, "");
+		column += (size_t)len;
+	}
+	if (column)
+		putchar('\n');
 }
 
 int ctl_status(const struct ctl *ctl)
@@ -136,6 +177,8 @@ int ctl_status(const struct ctl *ctl)
 		print_daemon(status);
 		print_kernel(json_object_get(status, "kernel"));
 		print_traffic(status);
+		print_counts(json_object_get(status, "events"));
+		print_panics(json_object_get(status, "groups"));
 		print_groups(json_object_get(status, "groups"));
 		print_verdicts(json_object_get(status, "verdicts"));
 	}

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/loop.h"
+#include "base/protobuf.h"
 #include "proxy/grpc.h"
 #include "shared/health_text.h"
 
@@ -164,65 +165,23 @@ void health_reply_data(struct health_reply *reply, const uint8_t *data, size_t s
 	reply->body_len += (uint32_t)size;
 }
 
-/* A base 128 varint from *at on; advances *at. */
-static int read_varint(const uint8_t *bytes, size_t len, size_t *at, uint64_t *value)
-{
-	*value = 0;
-	for (unsigned shift = 0; shift < 64; shift += 7) {
-		uint8_t byte;
-
-		if (*at >= len)
-			return -EBADMSG;
-		byte = bytes[(*at)++];
-		/* The tenth byte has room for one bit. */
-		if (shift == 63 && byte > 1)
-			return -EBADMSG;
-		*value |= (uint64_t)(byte & 0x7f) << shift;
-		if (!(byte & 0x80))
-			return 0;
-	}
-	return -EBADMSG;
-}
-
 int64_t health_response_parse(const uint8_t *body, size_t len)
 {
+	struct protobuf_field field;
 	size_t at = FRAME_HEADER;
 	uint64_t status = 0;
+	int ret;
 
 	/* body[0]: compressed, which was not offered. */
 	if (len < FRAME_HEADER || body[0] != 0 ||
 	    ((size_t)body[1] << 24 | (size_t)body[2] << 16 | (size_t)body[3] << 8 | body[4]) !=
 		    len - FRAME_HEADER)
 		return -EBADMSG;
-	while (at < len) {
-		uint64_t tag, value, skip = 0;
-
-		if (read_varint(body, len, &at, &tag) || tag >> 3 == 0 || tag > UINT32_MAX)
-			return -EBADMSG;
-		switch (tag & 7) {
-		case 0:
-			if (read_varint(body, len, &at, &value))
-				return -EBADMSG;
-			if (tag >> 3 == 1)
-				status = value;
-			break;
-		case 1:
-			skip = 8;
-			break;
-		case 2:
-			if (read_varint(body, len, &at, &skip))
-				return -EBADMSG;
-			break;
-		case 5:
-			skip = 4;
-			break;
-		default: /* groups are not in proto3 */
-			return -EBADMSG;
-		}
-		if (skip > len - at)
-			return -EBADMSG;
-		at += (size_t)skip;
-	}
+	while ((ret = protobuf_next(body, len, &at, &field)) > 0)
+		if (field.number == 1 && field.kind == PROTOBUF_VARINT)
+			status = field.value;
+	if (ret < 0)
+		return ret;
 	/* An enum takes an int32; what is outside is no status anybody defined. */
 	return status <= INT32_MAX ? (int64_t)status : INT32_MAX;
 }

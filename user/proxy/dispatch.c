@@ -13,6 +13,7 @@
 #include "proxy/breaker.h"
 #include "proxy/deadline.h"
 #include "proxy/downstream.h"
+#include "proxy/health_service.h"
 #include "proxy/mirror.h"
 #include "proxy/pick.h"
 #include "proxy/pool.h"
@@ -123,6 +124,9 @@ void dispatch_request(struct stream *stream, const struct router_listener *liste
 	request_read(&facts, headers, n);
 	stream->grpc = facts.grpc;
 	stream->head = facts.head;
+	if (listener->config->health_service && facts.grpc &&
+	    health_service_take(stream, &facts, headers, n))
+		return;
 	if (!route_call(stream, listener, headers, n))
 		return;
 	if (!facts.grpc && stream->group->config->protocol == PROTOCOL_GRPC) {

@@ -14,6 +14,7 @@
 #include "proxy/breaker.h"
 #include "proxy/deadline.h"
 #include "proxy/downstream.h"
+#include "proxy/health_service.h"
 #include "proxy/mirror.h"
 #include "proxy/reply.h"
 #include "proxy/request.h"
@@ -125,6 +126,8 @@ void stream_down_closed(struct stream *stream, bool in_order)
 	breaker_leave(stream);
 	if (stream->mirror)
 		mirror_leave(stream);
+	if (stream->local)
+		health_service_leave(stream);
 	loop_timer_cancel(&worker->loop, &stream->deadline_timer);
 	if (stream->retry)
 		retry_leave(stream);
@@ -163,6 +166,8 @@ void stream_down_end(struct stream *stream)
 	stream->up.end = true;
 	if (stream->mirror)
 		mirror_end(stream);
+	if (stream->local)
+		health_service_request(stream);
 	if (stream->up.h2)
 		h2_resume(stream->up.h2, stream->up.id);
 }

@@ -26,6 +26,9 @@ struct worker {
 	struct pool pool;
 	struct list listeners;	   /* struct listener */
 	struct list downstreams;   /* struct downstream */
+	struct list watchers; /* struct health_call: Watches that stand; zero until the first */
+	uint32_t n_watchers;
+	struct loop_timer watch_timer;
 	struct list dead_streams;  /* struct stream, freed at the end of the turn */
 	struct loop_task reap_task;
 	uint64_t random_state;

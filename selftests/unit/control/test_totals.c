@@ -31,15 +31,15 @@ static void totals_survive_a_worker_and_open_counts_do_not(void **state)
 	workers[1] = (struct sluice_worker){ .state = SLUICE_WORKER_DEAD, .calls = 5,
 					     .accepted = 4, .connections = 7, .active_rpcs = 7 };
 	totals_read(&totals, &maps, 2, &now);
-	assert_int_equal(now.calls, 15);
+	assert_int_equal(now.counts.calls, 15);
 	assert_int_equal(now.connections, 3);
 	assert_int_equal(now.active_rpcs, 2);
 
 	totals_retire(&totals, &workers[1]);
 	memset(&workers[1], 0, sizeof(workers[1]));
 	totals_read(&totals, &maps, 2, &now);
-	assert_int_equal(now.calls, 15);
-	assert_int_equal(now.accepted, 4);
+	assert_int_equal(now.counts.calls, 15);
+	assert_int_equal(now.counts.accepted, 4);
 }
 
 static void calls_a_second_are_those_between_two_samples(void **state)
