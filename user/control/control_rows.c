@@ -9,6 +9,7 @@
 #include "balance/tier.h"
 #include "control/control_json.h"
 #include "control/control_text.h"
+#include "shared/eject.h"
 #include "shared/health_text.h"
 
 static const char *const all_down_names[] = {
@@ -139,19 +140,10 @@ static void note(char *text, const char *what)
 static void note_ejection(const struct supervisor *supervisor, const struct sluice_backend *row,
 			  char *text)
 {
-	uint32_t detail = state_load32(&row->eject_detail);
-	char why[64], what[128];
+	char why[EJECT_TEXT_MAX], what[128];
 
-	switch (state_load32(&row->eject_reason)) {
-	case SLUICE_EJECT_CONSECUTIVE:
-		snprintf(why, sizeof(why), "%u failures in a row", detail);
-		break;
-	case SLUICE_EJECT_SUCCESS_RATE:
-		snprintf(why, sizeof(why), "success rate %u.%02u %%", detail / 100, detail % 100);
-		break;
-	default:
-		snprintf(why, sizeof(why), "mean latency %u.%03u ms", detail / 1000, detail % 1000);
-	}
+	eject_reason_text(state_load32(&row->eject_reason), state_load32(&row->eject_detail), why,
+			  sizeof(why));
 	if (state_load32(&row->eject_state) == SLUICE_EJECT_TRIAL)
 		snprintf(what, sizeof(what), "on trial after ejection: %s", why);
 	else

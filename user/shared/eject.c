@@ -237,7 +237,7 @@ const char *eject_reason_text(uint32_t reason, uint32_t detail, char *buf, size_
 		snprintf(buf, size, "success rate %u.%02u %%", detail / 100, detail % 100);
 		break;
 	case SLUICE_EJECT_LATENCY:
-		snprintf(buf, size, "latency %u.%03u ms", detail / 1000, detail % 1000);
+		snprintf(buf, size, "mean latency %u.%03u ms", detail / 1000, detail % 1000);
 		break;
 	default:
 		buf[0] = '\0';

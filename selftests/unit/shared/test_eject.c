@@ -266,7 +266,7 @@ static void test_words(void **state)
 	assert_string_equal(eject_reason_text(SLUICE_EJECT_SUCCESS_RATE, 6120, text, sizeof(text)),
 			    "success rate 61.20 %");
 	assert_string_equal(eject_reason_text(SLUICE_EJECT_LATENCY, 312004, text, sizeof(text)),
-			    "latency 312.004 ms");
+			    "mean latency 312.004 ms");
 	assert_string_equal(eject_reason_text(0, 7, text, sizeof(text)), "");
 	assert_string_equal(eject_state_name(SLUICE_EJECT_NONE), "none");
 	assert_string_equal(eject_state_name(SLUICE_EJECT_EJECTED), "ejected");
