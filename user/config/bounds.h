@@ -13,6 +13,7 @@
 #define BOUNDS_CONDITIONS   32	 /* on metadata, of one route */
 #define BOUNDS_SOURCES	    1024
 #define BOUNDS_SPLITS	    64
+#define BOUNDS_WEIGHT	    10000 /* of a split */
 #define BOUNDS_EDITS	    192 /* of one direction */
 #define BOUNDS_ATTEMPTS	    5	/* of one call: STREAM_ATTEMPTS_MAX */
 #define BOUNDS_HEADER_KEY   256

@@ -42,6 +42,13 @@ uint32_t check_group(const struct check *check, const struct node *reference);
 
 /* The kernel mapping. */
 void check_kernel(struct reporter *reporter, const struct config *config, const struct node *root);
+/* Warns of routes that no call can take. n_file: those that stand under routes; the one behind them
+ * is the listener's group, which node (or NULL) names. */
+void check_shadows(struct reporter *reporter, const struct config_listener *listener, size_t n_file,
+		   const struct node *group);
+/* Whether each call that b holds for is one that a holds for: shadow_match.c. Not always seen: where
+ * it needs several of a's texts for one of b's, or two regular expressions of one meaning. */
+bool shadow_covers(const struct config_match *a, const struct config_match *b);
 /* A listener's routes, node being the listener's. */
 void check_routes(const struct check *check, struct config_listener *listener,
 		  const struct node *node);

@@ -7,14 +7,25 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/bounds.h"
 #include "config/check.h"
 #include "config/fields.h"
+#include "config/scalar.h"
+
+/* What is none has been reported. */
+static bool check_is_weight(const struct node *node)
+{
+	uint64_t weight;
+
+	return node && scalar_uint(node, &weight) == SCALAR_OK && weight <= BOUNDS_WEIGHT;
+}
 
 static void check_splits(const struct check *check, struct config_route *route,
 			 const struct node *groups)
 {
 	const struct node *item;
 	uint64_t weights = 0;
+	bool one = false, read = true; /* one group takes all; all weights could be read */
 	size_t i = 0;
 
 	if (!route->n_splits)
@@ -22,6 +33,8 @@ static void check_splits(const struct check *check, struct config_route *route,
 	node_for_each(item, groups) {
 		const struct node *name = node_get(item, "name");
 
+		read &= check_is_weight(node_get(item, "weight"));
+		one = !weights || (one && !route->splits[i].weight);
 		weights += route->splits[i].weight;
 		route->splits[i].group = check_group(check, name);
 		for (size_t j = 0; j < i; j++)
@@ -32,9 +45,14 @@ static void check_splits(const struct check *check, struct config_route *route,
 					     name->text);
 		i++;
 	}
+	if (!read)
+		return;
 	if (!weights)
 		report_error(check->reporter, groups->place,
 			     "all weights are 0, want one above 0");
+	else if (one && route->n_splits > 1)
+		report_warning(check->reporter, groups->place,
+			       "all weights but one are 0: the route has one group");
 }
 
 /* The one group of a route. */
@@ -155,4 +173,7 @@ void check_routes(const struct check *check, struct config_listener *listener,
 	if (group && !check_add_default(check, listener, group))
 		report_no_memory(check->reporter);
 	listener->group = check_one_group(listener);
+	/* of routes with holes nothing can be said */
+	if (i && !check->reporter->errors && !check->reporter->no_memory)
+		check_shadows(check->reporter, listener, i, group);
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/base64.h"
 #include "config/bounds.h"
 #include "config/fields.h"
 #include "config/fields_tables.h"
@@ -16,9 +17,15 @@
 
 #define KIND(kind) AT(config_metadata_condition, values), .min = kind
 
+static const char *fields_check_value(const char *text)
+{
+	return strlen(text) <= BOUNDS_HEADER_VALUE ? NULL :
+						     "is too long, want at most 4096 bytes";
+}
+
 static const char *fields_check_prefix(const char *text)
 {
-	return *text ? NULL : "is empty, want present: true for any value";
+	return *text ? fields_check_value(text) : "is empty, want present: true for any value";
 }
 
 static const char *fields_check_regex(const char *text)
@@ -32,7 +39,7 @@ static const struct schema_field condition_fields[] = {
 	{ "key", SCHEMA_TEXT, SCHEMA_REQUIRED, AT(config_metadata_condition, key),
 	  .example = "x-user", .check = values_check_key },
 	{ "exact", SCHEMA_CUSTOM, KIND(METADATA_EXACT), .example = "alice",
-	  .read = values_read_condition },
+	  .check = fields_check_value, .read = values_read_condition },
 	{ "prefix", SCHEMA_CUSTOM, KIND(METADATA_PREFIX), .example = "test-",
 	  .check = fields_check_prefix, .read = values_read_condition },
 	{ "suffix", SCHEMA_CUSTOM, KIND(METADATA_SUFFIX), .example = "-test",
@@ -46,15 +53,11 @@ static const struct schema_field condition_fields[] = {
 	{ 0 }
 };
 
-/* Base64 as gRPC sends it, with or without padding. */
 static bool fields_is_base64(const char *text)
 {
-	size_t len = strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/");
-	size_t padding = strspn(text + len, "=");
+	uint8_t bytes[BOUNDS_HEADER_VALUE];
 
-	if (text[len + padding] || padding > 2 || (padding && (len + padding) % 4))
-		return false;
-	return len % 4 != 1;
+	return base64_decode(bytes, sizeof(bytes), text, strlen(text)) >= 0;
 }
 
 static void fields_finish_condition(struct reporter *reporter, const struct node *node,
@@ -121,8 +124,8 @@ static const struct schema_map match_map = {
 static const struct schema_field split_fields[] = {
 	{ "name", SCHEMA_CUSTOM, SCHEMA_REQUIRED, .example = "greeter",
 	  .read = values_read_group_reference },
-	{ "weight", SCHEMA_UINT, SCHEMA_REQUIRED, NUMBER(config_split, weight), .max = 10000,
-	  .example = "90" },
+	{ "weight", SCHEMA_UINT, SCHEMA_REQUIRED, NUMBER(config_split, weight),
+	  .max = BOUNDS_WEIGHT, .example = "90" },
 	{ 0 }
 };
 static const struct schema_map split_map = {

@@ -100,9 +100,9 @@ static const char *values_check_path_text(const char *text)
 	if (strlen(text) > BOUNDS_PATH)
 		return "is too long, want at most 1024 characters";
 	for (const char *p = text; *p; p++)
-		if ((unsigned char)*p <= 0x20 || (unsigned char)*p >= 0x7f)
-			return "has a character that paths cannot have, want "
-			       "/package.Service/Method";
+		if ((unsigned char)*p <= 0x20 || (unsigned char)*p >= 0x7f || strchr("?#*", *p))
+			return "has a character that matches no path (queries are not looked at), "
+			       "want /package.Service/Method, {prefix: ...} or {regex: ...}";
 	return NULL;
 }
 
@@ -145,7 +145,7 @@ static bool values_read_path(struct reporter *reporter, const struct schema_fiel
 {
 	const struct node *at = node;
 	char quoted[REPORT_QUOTE_MAX];
-	const char *text, *wrong, *slash;
+	const char *text, *wrong;
 
 	if (node->kind == NODE_MAPPING)
 		text = values_path_mapping(reporter, node, &at, path);
@@ -158,10 +158,8 @@ static bool values_read_path(struct reporter *reporter, const struct schema_fiel
 						     values_check_regex(text);
 	} else {
 		wrong = values_check_path_text(text);
-		slash = *text ? strchr(text + 1, '/') : NULL;
 		path->match = text[0] && text[strlen(text) - 1] == '/' ? PATH_SERVICE : PATH_EXACT;
-		if (!wrong && path->match == PATH_SERVICE &&
-		    (!slash || slash[1] || slash == text + 1))
+		if (!wrong && strcmp(text, "/") == 0)
 			wrong = "is no service, want /package.Service/ (any method of it) or "
 				"{prefix: /...}";
 	}
