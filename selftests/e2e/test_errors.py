@@ -209,7 +209,7 @@ def test_early_end_reaches_the_client_whole(client, scripted, raw):
     assert answer["after"] == ["NO_ERROR"]
 
 
-def test_request_headers_as_the_backend_sees_them(client, scripted, raw):
+def test_request_headers_as_the_backend_sees_them(lab, client, scripted, raw):
     client.run(_call, scripted, add=[("x-forwarded-for", "203.0.113.9"), ("a", "1"), ("a", "2"),
                                      ("grpc-encoding", "identity"), ("b-bin", "AAE=")])
     (request,) = raw.run(rawserver.requests)
@@ -221,7 +221,7 @@ def test_request_headers_as_the_backend_sees_them(client, scripted, raw):
     assert seen["b-bin"] == "AAE=" and seen["grpc-encoding"] == "identity"
     assert seen["x-forwarded-proto"] == "https"
     # No proxy in front is trusted, so what the client says of others is not passed on.
-    assert [v for k, v in request if k == "x-forwarded-for"] == [client.host.address]
+    assert [v for k, v in request if k == "x-forwarded-for"] == [lab.world.client.address]
 
 
 def test_backend_that_vanishes_while_idle_costs_no_call(client, scripted, raw):

@@ -64,7 +64,6 @@
 #define ERROR_BACKEND_HTTP(s)  (s), 502, "group \"%s\": %s answered HTTP %d without grpc-status"
 #define ERROR_NO_TRAILERS      GRPC_UNKNOWN, 502, "group \"%s\": %s ended without trailers"
 #define ERROR_NO_STATUS	       GRPC_UNKNOWN, 502, "group \"%s\": %s sent trailers without grpc-status"
-#define ERROR_HEADERS_TWICE    GRPC_INTERNAL, 502, "group \"%s\": %s sent response headers twice"
 #define ERROR_RESPONSE_HEADERS                                                                     \
 	GRPC_RESOURCE_EXHAUSTED, 502, "group \"%s\": header list from %s is over the limit of %u bytes"
 #define ERROR_UNFORWARDABLE                                                                        \

@@ -29,21 +29,22 @@ static void respond(struct stream *stream, const struct h2_header *headers, size
 	stream->down.end = true;
 }
 
-/* The response has begun: what still waits is dropped, since a client that reads slowly must learn
- * of the end too, and trailers are not under flow control. */
-static void end_with_trailers(struct stream *stream, const struct h2_header *fields, size_t n)
+/* The response has begun. What still waits of it is dropped unless keep, since a client that reads
+ * slowly must learn of the end too, and trailers are not under flow control. */
+static void end_with_trailers(struct stream *stream, const struct h2_header *fields, size_t n,
+			      bool keep)
 {
-	buf_done(&stream->down.out);
-	buf_init(&stream->down.out);
+	if (!keep)
+		stream_drop_response(stream);
 	if (stream_copy_headers(stream, &stream->down.trailers, fields, n)) {
 		h2_reset(stream->down.h2, stream->down.id, H2_INTERNAL_ERROR);
 		return;
 	}
-	stream->down.end = true;
+	stream->down.end = stream->broken = true;
 	h2_resume(stream->down.h2, stream->down.id);
 }
 
-static void reply_grpc(struct stream *stream, const struct h2_header *extra,
+static void reply_grpc(struct stream *stream, const struct h2_header *extra, bool keep,
 		       enum grpc_status status, const char *message, size_t len)
 {
 	char encoded[MESSAGE_MAX * 2], number[4];
@@ -66,7 +67,7 @@ static void reply_grpc(struct stream *stream, const struct h2_header *extra,
 	if (extra)
 		headers[n++] = *extra;
 	if (stream->response_started)
-		end_with_trailers(stream, headers + 2, n - 2);
+		end_with_trailers(stream, headers + 2, n - 2, keep);
 	else
 		respond(stream, headers, n, true);
 }
@@ -98,18 +99,18 @@ static void reply_text(struct stream *stream, const struct h2_header *extra, int
 	respond(stream, headers, n, stream->head);
 }
 
-static void reply(struct stream *stream, const struct h2_header *extra, enum grpc_status status,
-		  int http_status, const char *message, size_t len)
+static void reply(struct stream *stream, const struct h2_header *extra, bool keep,
+		  enum grpc_status status, int http_status, const char *message, size_t len)
 {
 	stream_detach_up(stream, grpc_status_to_h2(status));
 	stream->grpc_status = status;
 	if (stream->grpc)
-		reply_grpc(stream, extra, status, message, len);
+		reply_grpc(stream, extra, keep, status, message, len);
 	else
 		reply_text(stream, extra, http_status, message, len);
 }
 
-static void reply_formatted(struct stream *stream, const struct h2_header *extra,
+static void reply_formatted(struct stream *stream, const struct h2_header *extra, bool keep,
 			    enum grpc_status status, int http_status, const char *format,
 			    va_list args)
 {
@@ -124,7 +125,7 @@ static void reply_formatted(struct stream *stream, const struct h2_header *extra
 	if (len > sizeof(message) - 1)
 		len = sizeof(message) - 1;
 	worker_count(&stream->worker->stats->calls_failed);
-	reply(stream, extra, status, http_status, message, len);
+	reply(stream, extra, keep, status, http_status, message, len);
 }
 
 void reply_error(struct stream *stream, enum grpc_status status, int http_status,
@@ -133,7 +134,17 @@ void reply_error(struct stream *stream, enum grpc_status status, int http_status
 	va_list args;
 
 	va_start(args, format);
-	reply_formatted(stream, NULL, status, http_status, format, args);
+	reply_formatted(stream, NULL, false, status, http_status, format, args);
+	va_end(args);
+}
+
+void reply_error_after(struct stream *stream, enum grpc_status status, int http_status,
+		       const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	reply_formatted(stream, NULL, true, status, http_status, format, args);
 	va_end(args);
 }
 
@@ -143,7 +154,7 @@ void reply_error_with(struct stream *stream, const struct h2_header *extra,
 	va_list args;
 
 	va_start(args, format);
-	reply_formatted(stream, extra, status, http_status, format, args);
+	reply_formatted(stream, extra, false, status, http_status, format, args);
 	va_end(args);
 }
 
@@ -154,6 +165,6 @@ void reply_fixed(struct stream *stream, enum grpc_status status, const char *mes
 	if (stream->down.end || stream->dead)
 		return;
 	worker_count(&stream->worker->stats->answered_here);
-	reply(stream, NULL, status, grpc_status_to_http(status), message,
+	reply(stream, NULL, false, status, grpc_status_to_http(status), message,
 	      len < MESSAGE_MAX ? len : MESSAGE_MAX);
 }

@@ -17,15 +17,15 @@ struct pool_endpoint;
  * errors.h: reply_error(stream, ERROR_BACKEND_LOST, group, backend, why). */
 void reply_error(struct stream *stream, enum grpc_status status, int http_status,
 		 const char *format, ...) __attribute__((format(printf, 4, 5)));
+/* Likewise, where the backend's answer ended badly: what came of it before is the client's. */
+void reply_error_after(struct stream *stream, enum grpc_status status, int http_status,
+		       const char *format, ...) __attribute__((format(printf, 4, 5)));
 /* Likewise, with one field more: a trailer, of gRPC's. */
 void reply_error_with(struct stream *stream, const struct h2_header *extra,
 		      enum grpc_status status, int http_status, const char *format, ...)
 	__attribute__((format(printf, 5, 6)));
 /* An answer that the configuration gives: the message as it stands, and not counted as failed. */
 void reply_fixed(struct stream *stream, enum grpc_status status, const char *message);
-
-/* Of the time before errors.h. */
-#define reply_status(stream, status, ...) reply_error(stream, status, 503, __VA_ARGS__)
 
 /* The backend's address for messages, or "a backend" where `errors.addresses` is false. */
 const char *error_backend(const struct stream *stream, const struct pool_endpoint *endpoint);

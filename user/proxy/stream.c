@@ -180,14 +180,24 @@ void stream_down_trailers(struct stream *stream, const struct h2_header *headers
 		stream_down_end(stream);
 }
 
+void stream_drop_response(struct stream *stream)
+{
+	buf_done(&stream->down.out);
+	buf_init(&stream->down.out);
+}
+
 void stream_down_check_stall(struct stream *stream, uint64_t before_ns)
 {
 	if (!buf_unread(&stream->down.out) || stream->taken_ns >= before_ns)
 		return;
-	if (stream->down.end) /* the backend is done: only the client's buffer is held */
+	if (stream->broken) { /* the client is told of the failure without the rest */
+		stream_drop_response(stream);
+		h2_resume(stream->down.h2, stream->down.id);
+	} else if (stream->down.end) { /* the backend is done: only the client's buffer is held */
 		h2_reset(stream->down.h2, stream->down.id, H2_CANCEL);
-	else
+	} else {
 		reply_error(stream, ERROR_CLIENT_STALLED);
+	}
 }
 
 size_t stream_down_pull(struct stream *stream, uint8_t *dst, size_t size, bool *end)

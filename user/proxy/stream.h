@@ -94,6 +94,7 @@ struct stream {
 	bool pending_counted;	 /* in its group's pending calls */
 	bool response_started;	 /* headers have gone to the client */
 	bool replayable;	 /* all that was sent is retained */
+	bool broken;		 /* its trailers are sluice's: the response is not whole */
 	bool dead;
 	char failure[160]; /* the last failure of an attempt, for the message */
 	size_t header_bytes; /* of the arena's, as counted in the worker's */
@@ -141,6 +142,8 @@ void stream_detach_up(struct stream *stream, uint32_t code);
 /* Answers, and true, where the worker is over its memory: call after the arena grew. */
 bool stream_over_memory(struct stream *stream);
 
+/* Drops what of the response waits for the client. */
+void stream_drop_response(struct stream *stream);
 /* What an HTTP status means as an outcome, where there is no grpc-status: below 400 OK. */
 int stream_http_outcome(int http_status);
 /* Copies of headers into the stream's arena. 0 or -ENOMEM. */

@@ -257,8 +257,8 @@ void stream_up_trailers(struct stream *stream, const struct h2_header *headers, 
 	} else if (is_strict(stream)) {
 		stream_attempt_over(stream, endpoint, OUTCOME_STATUS, GRPC_UNKNOWN);
 		leave_ended(stream);
-		reply_error(stream, ERROR_NO_STATUS, stream->group->config->name,
-			    error_backend(stream, endpoint));
+		reply_error_after(stream, ERROR_NO_STATUS, stream->group->config->name,
+				  error_backend(stream, endpoint));
 		return;
 	}
 	if (stream_copy_headers(stream, &stream->down.trailers, headers, n) ||
@@ -282,8 +282,8 @@ void stream_up_end(struct stream *stream)
 	}
 	stream_attempt_over(stream, endpoint, OUTCOME_STATUS, GRPC_UNKNOWN);
 	leave_ended(stream);
-	reply_error(stream, ERROR_NO_TRAILERS, stream->group->config->name,
-		    error_backend(stream, endpoint));
+	reply_error_after(stream, ERROR_NO_TRAILERS, stream->group->config->name,
+			  error_backend(stream, endpoint));
 }
 
 void stream_up_too_large(struct stream *stream)
@@ -335,11 +335,11 @@ void stream_up_closed(struct stream *stream, uint32_t code, bool unprocessed, bo
 	if (try_again(stream, !unprocessed))
 		return;
 	if (by_peer)
-		reply_error(stream, ERROR_BACKEND_RESET(status), group, backend,
-			    h2_error_name(code));
+		reply_error_after(stream, ERROR_BACKEND_RESET(status), group, backend,
+				  h2_error_name(code));
 	else
-		reply_error(stream, ERROR_BACKEND_BROKE(status), group, backend,
-			    h2_error_name(code));
+		reply_error_after(stream, ERROR_BACKEND_BROKE(status), group, backend,
+				  h2_error_name(code));
 }
 
 void stream_up_lost(struct stream *stream, const char *why, bool unsent)
@@ -360,7 +360,7 @@ void stream_up_lost(struct stream *stream, const char *why, bool unsent)
 	/* The backend may have acted on what was sent, so only a route's word sends that again;
 	 * UNAVAILABLE is what a client connected to that backend would see. */
 	if (!try_again(stream, !unsent))
-		reply_error(stream, ERROR_BACKEND_LOST, group, backend, why);
+		reply_error_after(stream, ERROR_BACKEND_LOST, group, backend, why);
 }
 
 size_t stream_up_pull(struct stream *stream, uint8_t *dst, size_t size, bool *end)

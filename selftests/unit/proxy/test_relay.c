@@ -353,11 +353,12 @@ static void a_stalled_client_stalls_the_backend_and_nothing_grows(void **state)
 	assert_false(call(id)->corrupt);
 }
 
-/* The client reads nothing any more, and is told all the same. */
+/* The client reads nothing any more, and is told all the same once it has stalled for too long. */
 static void a_backend_that_dies_is_told_to_a_stalled_client(void **state)
 {
 	int32_t id;
 
+	relay.worker.router->config->listeners[0].stall_timeout_ms = 100;
 	backends_answer(10000000);
 	relay.client->no_credit = true;
 	relay_connect();
