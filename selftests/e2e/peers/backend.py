@@ -147,6 +147,18 @@ class Health(health_pb2_grpc.HealthServicer):
             await context.abort(grpc.StatusCode.NOT_FOUND, f"no service {request.service}")
         return health_pb2.HealthCheckResponse(status=_health["services"][request.service])
 
+    async def Watch(self, request, context):
+        counters["watches"] += 1
+        if not _health.get("watch"):
+            await context.abort(grpc.StatusCode.UNIMPLEMENTED, "no Watch here")
+        said = None
+        while _health.get("watch"):
+            status = _health["services"].get(request.service, 3)
+            if status != said:
+                said = status
+                yield health_pb2.HealthCheckResponse(status=status)
+            await asyncio.sleep(0.01)
+
 
 def _credentials(chain, key, client_ca=None):
     def read(path):
@@ -196,9 +208,11 @@ def stop(grace=None):
     asyncio.run_coroutine_threadsafe(_server.stop(grace), _loop).result(30)
 
 
-def set_health(services=None, status=None, delay=None):
-    """What Check answers: services' ServingStatus by name, or a grpc-status, after a delay."""
+def set_health(services=None, status=None, delay=None, watch=False):
+    """What Check answers: services' ServingStatus by name, or a grpc-status, after a delay. watch: there
+    is a Watch, which tells services' too; without, one that stands ends."""
     _health.clear()
+    _health["watch"] = watch
     _health["services"] = services or {"": 1}
     if status is not None:
         _health["status"] = status
