@@ -24,13 +24,21 @@ class _Server:
         self.events = []  # (connection, frame)
         self.connections = {}
         self.numbers = itertools.count(1)
-        host, _, port = address.rpartition(":")
-        self.listener = socket.create_server((host, int(port)), backlog=128)
-        threading.Thread(target=self.accept, daemon=True).start()
+        self.address = address
+        self.listen()
 
-    def accept(self):
+    def listen(self):
+        host, _, port = self.address.rpartition(":")
+        self.listener = socket.create_server((host, int(port)), backlog=128)
+        threading.Thread(target=self.accept, args=(self.listener,), daemon=True).start()
+
+    def accept(self, listener):
         while True:
-            sock, _ = self.listener.accept()
+            try:
+                sock, _ = listener.accept()
+            except OSError:  # stop_listening
+                listener.close()
+                return
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             threading.Thread(target=self.serve, args=(sock,), daemon=True).start()
 
@@ -44,7 +52,7 @@ class _Server:
                 return
             self.resumed.append(sock.session_reused)
         connection = h2raw.Connection(sock)
-        connection.requests = 0
+        connection.requests, connection.last = 0, 2**31
         try:
             preface = b""
             while len(preface) < len(h2raw.PREFACE):
@@ -124,10 +132,10 @@ def _script_reset_after_headers(connection, frame, code):
 
 def _script_goaway(connection, frame, after):
     """Serves `after` requests of a connection; the next is above GOAWAY's last id."""
-    if connection.requests > after:
-        if _is_request(frame) and connection.requests == after + 1:
-            connection.goaway(frame["stream"] - 2 if frame["stream"] > 1 else 0)
-    elif frame.get("end"):
+    if _is_request(frame) and connection.requests == after + 1:
+        connection.last = frame["stream"] - 2 if frame["stream"] > 1 else 0
+        connection.goaway(connection.last)
+    elif frame.get("end") and frame["stream"] <= connection.last:
         answer(connection, frame["stream"])
 
 
@@ -277,6 +285,15 @@ def events(kind=None):
 
 def open_connections():
     return len(_server.connections)
+
+
+def stop_listening():
+    """New connections are refused; those that are open stay."""
+    _server.listener.shutdown(socket.SHUT_RDWR)
+
+
+def listen_again():
+    _server.listen()
 
 
 def drop_connections():
