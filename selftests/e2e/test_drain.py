@@ -19,6 +19,7 @@ pytestmark = pytest.mark.l7
 
 LANGUAGES = ["python", "go", "js", "java"]
 AGE, CALLS, GRACE, DRAINED = 443, 444, 445, 446  # ports
+OWN, STAYS = 447, 448  # of daemons of one test
 
 
 @pytest.fixture(scope="session")
@@ -49,6 +50,13 @@ def config(lab, backends):
 def sluice(daemons, config, mode):
     yield daemons(config, mode)
     daemons.stop()
+
+
+def alone(lab, backends, **changes):
+    """A config for a daemon beside the one above."""
+    config = lab.config([], listeners=[], groups=[], **changes)
+    lab.add_listener(config, OWN, "own", backends, health_check=dict(FAST_CHECK))
+    return config
 
 
 def loads(lab, have, port, seconds):
@@ -176,11 +184,12 @@ _many = []
 
 
 def _open_many(address, how_many):
-    for _ in range(how_many):
-        connection = h2raw.Client(address, h2raw.tls_context()).hello()
+    tls = h2raw.tls_context()
+    _many.extend(h2raw.Client(address, tls).hello() for _ in range(how_many))
+    for connection in _many:
         connection.ping()
+    for connection in _many:
         connection.until(lambda f: f["kind"] == "PingFrame")
-        _many.append(connection)
 
 
 def _goaway_times():
@@ -198,9 +207,9 @@ def _goaway_times():
 @pytest.mark.parametrize("jitter", ["10s", "0s"])
 def test_goaways_to_many_connections_are_spread(lab, client, daemon, backends, jitter):
     """A millisecond a connection and worker; all within drain.jitter."""
-    config = lab.config(backends, workers=1, drain={"grace": "5s", "jitter": jitter})
+    config = alone(lab, backends, workers=1, drain={"grace": "5s", "jitter": jitter})
     sluice = daemon(config, "off")
-    client.run(_open_many, (lab.world.lb.address, lab.world.port(443)), 150)
+    client.run(_open_many, (lab.world.lb.address, lab.world.port(OWN)), 150)
     times = client.start(_goaway_times)
     sluice.signal(15)
     times = sorted(times.result(30))
@@ -209,8 +218,8 @@ def test_goaways_to_many_connections_are_spread(lab, client, daemon, backends, j
 
 
 def test_past_the_grace_of_sigterm_calls_get_a_status(lab, client, daemon, backends):
-    sluice = daemon(lab.config(backends, drain={"grace": "1s", "jitter": "0s"}), "off")
-    target = lab.target(tag="grace")
+    sluice = daemon(alone(lab, backends, drain={"grace": "1s", "jitter": "0s"}), "off")
+    target = lab.target(port=OWN, tag="grace")
     stream = client.run(calls.open_bidi, target)
     client.run(calls.exchange, stream, payload=b"1")
     sluice.signal(15)
@@ -223,30 +232,29 @@ def test_past_the_grace_of_sigterm_calls_get_a_status(lab, client, daemon, backe
 def test_clients_move_between_two_daemons(lab, daemon, backends, stacks):
     """Two daemons on one address: each in turn leaves in each way that it can, and comes back."""
     have, why_not = stacks
-    config = lab.config(backends)
-    lab.add_listener(config, 447, "stays", backends, health_check=dict(FAST_CHECK))
+    config = alone(lab, backends)
+    lab.add_listener(config, STAYS, "stays", backends, health_check=dict(FAST_CHECK))
     one, two = daemon(config, "off"), daemon(config, "off")
-    reports = loads(lab, have, 443, 12)
-    moving = one.config["listeners"][0]["name"]
+    reports = loads(lab, have, OWN, 12)
 
     def serves(sluice):
         before = total(sluice, "calls")
         wait_for(lambda: total(sluice, "calls") > before + 50, 15, "it has calls")
 
-    def alone(sluice, other):
+    def serves_alone(sluice, other):
         wait_for(lambda: total(other, "connections") == 0, 10, "the other has no connections")
         serves(sluice)
 
     serves(one)
-    assert one.ctl.raw("drain", "listener", moving).returncode == 0
-    alone(two, one)
-    assert one.ctl.raw("undrain", "listener", moving).returncode == 0
-    assert two.ctl.raw("drain", "listener", moving).returncode == 0
-    alone(one, two)
-    assert two.ctl.raw("undrain", "listener", moving).returncode == 0
+    assert one.ctl.raw("drain", "listener", "own").returncode == 0
+    serves_alone(two, one)
+    assert one.ctl.raw("undrain", "listener", "own").returncode == 0
+    assert two.ctl.raw("drain", "listener", "own").returncode == 0
+    serves_alone(one, two)
+    assert two.ctl.raw("undrain", "listener", "own").returncode == 0
     removed = one.config["listeners"].pop(0)
     one.reload()
-    alone(two, one)
+    serves_alone(two, one)
     one.config["listeners"].insert(0, removed)
     one.reload()
     two.stop()
