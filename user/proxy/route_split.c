@@ -4,8 +4,8 @@
  * apart by. Called by dispatch for each call on such a route.
  *
  * By turns, a split is exact over any run of calls of one worker. Sticky, each key draws a number
- * for each group, and the group with the least number for its weight has it: when weights
- * change, keys move only towards groups whose share grew, and no more of them than it grew by.
+ * for each group, and the group with the least number for its weight has it (weighted rendezvous
+ * hashing): when one group's weight changes, keys move to or from that group and between no others.
  */
 #include <endian.h>
 #include <errno.h>

@@ -15,7 +15,7 @@ static struct {
 	struct config *config;
 	struct route_table *table;
 	struct h2_header headers[64];
-	char text[4096];
+	char text[8192];
 	struct addr source;
 	struct tls_peer peer;
 	struct route_facts facts;
