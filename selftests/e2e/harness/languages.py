@@ -92,14 +92,14 @@ class Go(Language):
         go = functools.partial(_run, "go", cwd=tree, CGO_ENABLED="0", GOTOOLCHAIN="local")
         generator = "google.golang.org/protobuf/cmd/protoc-gen-go"
         clients = "google.golang.org/grpc/interop/client"
-        spec = "github.com/summerwind/h2spec/cmd/h2spec"
-        go("list", "-deps", "-e", generator, clients, spec, "google.golang.org/grpc/health",
+        specs = ("github.com/summerwind/h2spec/cmd/h2spec", "github.com/summerwind/h2spec/cmd/h2specd")
+        go("list", "-deps", "-e", generator, clients, *specs, "google.golang.org/grpc/health",
            "google.golang.org/grpc/reflection", "google.golang.org/grpc/interop", fetches=True)
         go("build", "-o", f"{self.folder}/", generator)
         (tree / "echo").mkdir(exist_ok=True)
         _run("protoc", f"-I{PROTO}", f"--plugin={self.folder}/protoc-gen-go", f"--go_out={tree}",
              "--go_opt=Mecho.proto=sluice/interop/echo,module=sluice/interop", "echo.proto")
-        go("build", "-o", f"{self.folder}/", "./server", "./echoclient", "./load", spec)
+        go("build", "-o", f"{self.folder}/", "./server", "./echoclient", "./load", *specs)
         go("build", "-o", self.folder / "interop-client", clients)
         if not (self.folder / "grpcurl").exists():
             go("install", GRPCURL, GOBIN=str(self.folder), fetches=True)

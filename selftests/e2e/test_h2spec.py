@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: MIT
+"""h2spec against a listener whose group speaks plain HTTP/2, and h2specd's misbehaving servers as
+backends: the HTTP/2 conformance suite, both sides."""
+import json
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree
+
+import pytest
+
+from harness import languages
+from harness.lab import HERE
+
+pytestmark = [pytest.mark.l7, pytest.mark.interop]
+
+SERVER_CASES = 145
+CLIENT_CASES = 57
+CLIENT_PORTS = 30000  # h2specd's, one a case
+LISTENER_PORTS = 31000
+SOON = 1.5  # seconds; h2specd itself waits for one
+# Frames on streams that are over: the suite wants the connection ended, which would take the other
+# calls with it. They are dropped, DATA with a RST_STREAM where it comes later than the end.
+BORNE = {"closed: Sends a HEADERS frame after sending RST_STREAM frame",
+         "closed: Sends a DATA frame", "closed: Sends a HEADERS frame",
+         'Sends a DATA frame on the stream that is not in "open" or "half-closed (local)" state'}
+
+
+@pytest.fixture(scope="module")
+def tools(lab):
+    try:
+        return languages.language("go", lab.build).folder
+    except languages.Unavailable as why:
+        pytest.skip(str(why))
+
+
+@pytest.fixture(scope="module")
+def nghttpd(lab, tools):
+    """A backend that answers GET and POST on / with a body: its address."""
+    host, root = lab.world.backends[0], lab.folder / "h2spec-root"
+    root.mkdir()
+    (root / "index.html").write_text("x" * 1000 + "\n", encoding="ascii")
+    port = lab.world.port(8080)
+    with open(lab.folder / "nghttpd.log", "ab") as log:
+        process = subprocess.Popen(
+            [*host.enter(), "setpriv", "--pdeathsig", "KILL", "nghttpd", "--no-tls",
+             f"--address={host.address}", "-d", root, str(port)], stdout=log, stderr=log)
+    yield f"{host.address}:{port}"
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture(scope="module")
+def sluice(lab, daemons, nghttpd):
+    """443: h2spec's; from LISTENER_PORTS on: one for each of h2specd's servers."""
+    config = lab.config([], workers=1, log={"level": "error"}, listeners=[], groups=[])
+    lab.add_listener(config, 443, "plain", [{"address": nghttpd}], protocol="http2")
+    host = lab.world.backends[0].address
+    for i in range(CLIENT_CASES):
+        lab.add_listener(config, LISTENER_PORTS + i, f"case-{i}",
+                         [{"address": f"{host}:{CLIENT_PORTS + i}"}], protocol="http2")
+    yield daemons(config, "off")
+    daemons.stop()
+
+
+def test_h2spec(lab, tools, sluice):
+    """Every case of the suite for servers, by name."""
+    report = lab.folder / "h2spec.xml"
+    done = lab.world.client.run(
+        tools / "h2spec", "-t", "-k", "-h", lab.world.lb.address, "-p", lab.world.port(443), "-o", 2,
+        "-j", report, timeout=300, check=False)
+    cases = list(xml.etree.ElementTree.parse(report).iter("testcase"))
+    bad = [f"{c.get('package')} {c.get('classname')}" for c in cases if len(c)]
+    assert not bad, done.stdout[-6000:]
+    assert len(cases) == SERVER_CASES
+
+
+def test_h2specd(lab, tools, sluice):
+    """Every case of the suite for clients: a call through sluice to each of its servers, none of
+    which may hang it; and what h2specd thinks of how it was treated."""
+    if not lab.world.isolated:
+        pytest.skip("h2specd's ports are fixed: only in namespaces")
+    outcomes = lab.folder / "h2specd.outcomes"
+    call = [*lab.world.client.enter(), sys.executable, HERE / "peers" / "h2specd_call.py",
+            lab.world.lb.address, LISTENER_PORTS - CLIENT_PORTS, outcomes]
+    pids = {w["pid"] for w in sluice.workers()}
+    host = lab.world.backends[0]
+    done = host.run(tools / "h2specd", "-h", host.address, "-o", 1, "-f", CLIENT_PORTS,
+                    "-e", " ".join(map(str, call)), timeout=300, check=False)
+    verdicts = [(mark, name) for mark, name in re.findall(
+        r"^ +(\S+) \d+: (.*)$", re.sub(r"\x1b\[[0-9;]*m|accept tcp .*\n", "", done.stdout).partition(
+            "Failures:")[0], re.M) if mark in "✔×"]
+    seen = [json.loads(line) for line in outcomes.read_text(encoding="ascii").splitlines()]
+    assert len(seen) == len(verdicts) == CLIENT_CASES, done.stdout[-2000:]
+    assert [o for o in seen if o["hang"] or o["seconds"] > SOON] == []
+    assert [o for o in seen if o["status"] not in ("200", "502", "503")] == []
+    assert {name for mark, name in verdicts if mark == "×"} <= BORNE, done.stdout
+    assert {w["pid"] for w in sluice.workers()} == pids
