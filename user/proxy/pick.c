@@ -33,6 +33,7 @@ struct pick {
 	bool backups; /* may be picked */
 	bool panic;   /* too few are live */
 	bool any;     /* whatever health and ejections say */
+	bool special; /* is_allowed has something to ask */
 	bool old_config; /* the stream's is not the worker's any more */
 	bool full;    /* one was passed over that has all the calls it may have */
 };
@@ -63,45 +64,51 @@ static bool is_warm(const struct pick *pick, const struct sluice_backend *row, u
 	return slow_start_accepts(share, random);
 }
 
-static bool is_ready(const struct pick *pick, const struct config_endpoint *endpoint,
-		     const struct sluice_backend *row, uint32_t health)
+/* What only groups with more than health checks ask. */
+static bool is_allowed(struct pick *pick, const struct config_endpoint *endpoint,
+		       const struct sluice_backend *row)
 {
-	uint64_t healthy_since_ns =
-		health == SLUICE_HEALTH_UP ? state_load64(&row->health_changed_ns) : 0;
+	const struct config_group *group = pick->group;
 
-	if (pick->pass == PICK_READY && pick->group->slow_start_ms && health == SLUICE_HEALTH_UP &&
-	    !is_warm(pick, row, endpoint->id))
+	if (endpoint->drained || (pick->old_config && state_load32(&row->drained)))
 		return false;
-	return !pool_is_backing_off(&pick->stream->worker->pool, endpoint, healthy_since_ns,
-				    pick->now_ns);
+	if (endpoint->backup && !pick->backups)
+		return false;
+	if (group->slow_start_ms && pick->pass == PICK_READY &&
+	    state_load32(&row->health) == SLUICE_HEALTH_UP && !is_warm(pick, row, endpoint->id))
+		return false;
+	if (!group->breaker.backend_calls ||
+	    state_load32(&row->active_rpcs) < group->breaker.backend_calls)
+		return true;
+	pick->full = true;
+	return false;
 }
 
 static bool is_usable(void *ctx, uint32_t index)
 {
 	struct pick *pick = ctx;
 	const struct config_endpoint *endpoint = &pick->group->endpoints[index];
-	const struct sluice_backend *row = &pick->stream->worker->state.backends[endpoint->id];
+	struct worker *worker = pick->stream->worker;
+	const struct sluice_backend *row = &worker->state.backends[endpoint->id];
 	uint32_t health = state_load32(&row->health);
 
 	/* Its id may be another backend's by now, in a configuration newer than the stream's. */
-	if (state_load32(&row->generation) != endpoint->generation || endpoint->drained ||
-	    (pick->old_config && state_load32(&row->drained)))
+	if (state_load32(&row->generation) != endpoint->generation)
 		return false;
 	if (pick->pass != PICK_TRIED && was_tried(pick->stream, endpoint->id))
 		return false;
-	if (endpoint->backup && !pick->backups)
-		return false;
 	if (!pick->any && (health == SLUICE_HEALTH_DOWN ||
-			   !eject_may_pick(row, &pick->group->outlier, pick->now_ns)))
+			   (state_load64(&row->ejected_until_ns) &&
+			    !eject_may_pick(row, &pick->group->outlier, pick->now_ns))))
 		return false;
-	if (pick->pass < PICK_LIVE && !is_ready(pick, endpoint, row, health))
+	if (pick->pass < PICK_LIVE &&
+	    pool_is_backing_off(&worker->pool, endpoint,
+				health == SLUICE_HEALTH_UP ?
+					state_load64(&row->health_changed_ns) :
+					0,
+				pick->now_ns))
 		return false;
-	if (pick->group->breaker.backend_calls &&
-	    state_load32(&row->active_rpcs) >= pick->group->breaker.backend_calls) {
-		pick->full = true;
-		return false;
-	}
-	return true;
+	return !pick->special || is_allowed(pick, endpoint, row);
 }
 
 static uint32_t active_rpcs(void *ctx, uint32_t index)
@@ -203,6 +210,7 @@ const struct config_endpoint *pick_endpoint(struct stream *stream, bool only_oth
 	};
 	const struct config_endpoint *picked = NULL;
 
+	pick.special = group->is_special || pick.old_config;
 	if (group->has_view) {
 		const struct router_view *view = group_view(group, &worker->state, pick.now_ns);
 
@@ -221,7 +229,7 @@ const struct config_endpoint *pick_endpoint(struct stream *stream, bool only_oth
 		do {
 			index = pick_once(group, &pick);
 			picked = index < 0 ? NULL : &group->config->endpoints[index];
-		} while (picked && group->config->outlier.enabled &&
+		} while (picked && group->is_special && group->config->outlier.enabled &&
 			 !begin_attempt(&pick, stream, picked->id));
 	}
 	*full = pick.full;

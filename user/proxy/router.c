@@ -71,10 +71,14 @@ static int build_group(struct router_group *group, const struct config_group *co
 	if (!weights)
 		return -1;
 	group->has_view = config->panic_percent > 0;
+	group->is_special = config->slow_start_ms || config->breaker.backend_calls ||
+			    config->outlier.enabled;
 	for (size_t i = 0; i < config->n_endpoints; i++) {
 		weights[i] = config->endpoints[i].weight;
 		group->has_view = group->has_view || config->endpoints[i].backup;
+		group->is_special = group->is_special || config->endpoints[i].drained;
 	}
+	group->is_special = group->is_special || group->has_view;
 	built = build_balancer(group, weights, slot);
 	free(weights);
 	return built ? 0 : -1;

@@ -42,7 +42,8 @@ struct router_group {
 	struct least_request *least_request;
 	struct alias *random;
 	struct maglev *maglev;
-	bool has_view; /* two tiers, or a panic threshold */
+	bool is_special; /* picks go by more than checks: drain, tiers, slow start, breakers, ejections */
+	bool has_view;	 /* two tiers, or a panic threshold */
 	struct router_view view;
 };
 
