@@ -150,6 +150,13 @@ static void on_message(struct child *child, const struct channel_message *messag
 			supervisor_on_ready(supervisor);
 		reload_on_ready(supervisor);
 		return;
+	case CHANNEL_COMMITTED:
+		if (message->length != sizeof(ready))
+			return;
+		memcpy(&ready, message->payload, sizeof(ready));
+		child->committed = ready.revision;
+		reload_on_ready(supervisor);
+		return;
 	case CHANNEL_REFUSED:
 		on_refused(child, message);
 		return;
@@ -241,7 +248,7 @@ static void child_start(struct child *child)
 		return;
 	}
 	child->started_ns = now_ns;
-	child->ready = 0;
+	child->ready = child->committed = 0;
 	if (!child->is_monitor)
 		supervisor->state.workers[child->slot].pid = (uint32_t)child->pid;
 	log_info("child started", F_STR("child", child_name(child, name)),
@@ -396,6 +403,17 @@ const char *children_not_ready(const struct supervisor *supervisor, uint64_t rev
 bool children_all_ready(const struct supervisor *supervisor, uint64_t revision)
 {
 	return !first_not_ready(supervisor, revision);
+}
+
+bool children_all_committed(const struct supervisor *supervisor, uint64_t revision)
+{
+	for (uint32_t i = 0; child_at(supervisor, i); i++) {
+		const struct child *child = child_at(supervisor, i);
+
+		if (child->pid && child->channel.fd >= 0 && child->committed != revision)
+			return false;
+	}
+	return true;
 }
 
 static void child_drain(struct child *child, uint32_t grace_ms)

@@ -28,6 +28,7 @@ struct child {
 	struct backoff backoff;
 	uint64_t started_ns;
 	uint64_t ready; /* the last revision that it can commit */
+	uint64_t committed; /* the last that it said it goes by */
 	unsigned restarts;
 };
 
@@ -57,6 +58,8 @@ const char *children_not_ready(const struct supervisor *supervisor, uint64_t rev
 			       char text[16]);
 /* True where every running child said READY for this revision. */
 bool children_all_ready(const struct supervisor *supervisor, uint64_t revision);
+/* ... goes by this revision. */
+bool children_all_committed(const struct supervisor *supervisor, uint64_t revision);
 
 /* No replacements any more; workers finish their calls within grace_ms. */
 void children_drain_workers(struct supervisor *supervisor, uint32_t grace_ms);

@@ -19,6 +19,8 @@
 #include "proxy/config_hooks.h"
 
 #define RELOAD_READY_MS 10000
+/* A reload or command is in force when every child goes by it; a child that hangs is not waited for. */
+#define RELOAD_SETTLE_MS 2000
 /* A worker that has not read its COMMIT yet still picks among the old rows, and would answer
  * "no backend" if they were unused already. */
 #define RELOAD_SWEEP_MS 10000
@@ -176,7 +178,7 @@ static void finish(struct supervisor *supervisor, bool ok, const char *message)
 	loop_timer_cancel(&supervisor->loop, &reload->timer);
 	loop_timer_cancel(&supervisor->loop, &reload->names_timer);
 	revision_done(&reload->candidate);
-	reload->from_file = reload->waits_for_names = false;
+	reload->from_file = reload->waits_for_names = reload->settles = false;
 	if (from_file) {
 		notify_ready(ok ? "running" : "running; the last reload was refused");
 		control_reload_done(&supervisor->control, reload->covers, ok, message);
@@ -306,7 +308,18 @@ static void commit(struct supervisor *supervisor)
 						  "command in force",
 		 F_UINT("revision", config->revision), F_UINT("listeners", config->n_listeners),
 		 F_UINT("groups", config->n_groups));
-	finish(supervisor, true, from_file ? reload->kept : "");
+	reload->settles = true;
+	loop_timer_set(&supervisor->loop, &reload->timer, RELOAD_SETTLE_MS * NS_PER_MS);
+	reload_on_ready(supervisor);
+}
+
+/* Where every child goes by what was committed last, that is the end of it. */
+static void settle(struct supervisor *supervisor, bool late)
+{
+	struct reload *reload = &supervisor->reload;
+
+	if (late || children_all_committed(supervisor, supervisor->current.config->revision))
+		finish(supervisor, true, reload->from_file ? reload->kept : "");
 }
 
 static void on_timeout(struct loop_timer *timer)
@@ -315,6 +328,11 @@ static void on_timeout(struct loop_timer *timer)
 
 	char who[16], text[64];
 
+	if (supervisor->reload.settles) {
+		log_warn("a child has not taken the new config in time");
+		settle(supervisor, true);
+		return;
+	}
 	snprintf(text, sizeof(text), "%s did not answer in time",
 		 children_not_ready(supervisor, supervisor->reload.candidate.config->revision, who));
 	roll_back(supervisor, false);
@@ -341,6 +359,8 @@ void reload_on_ready(struct supervisor *supervisor)
 	struct reload *reload = &supervisor->reload;
 	const struct config *config = reload->candidate.config;
 
+	if (reload->settles)
+		settle(supervisor, false);
 	if (!config || !children_all_ready(supervisor, config->revision))
 		return;
 	if (reload->waits_for_names && supervisor->children.monitor.pid &&
@@ -477,7 +497,7 @@ static void on_begin(struct loop_task *task)
 	struct reload *reload = container_of(task, struct reload, task);
 	struct supervisor *supervisor = container_of(reload, struct supervisor, reload);
 
-	if (supervisor->phase == PHASE_DRAINING || reload->candidate.config)
+	if (supervisor->phase == PHASE_DRAINING || reload->candidate.config || reload->settles)
 		return;
 	if (reload->want_file)
 		begin_file(supervisor);
@@ -515,8 +535,8 @@ void reload_forget_command(struct reload_command *command)
 
 bool reload_under_way(const struct supervisor *supervisor)
 {
-	return supervisor->reload.candidate.config || supervisor->reload.want_file ||
-	       supervisor->reload.want_names;
+	return supervisor->reload.candidate.config || supervisor->reload.settles ||
+	       supervisor->reload.want_file || supervisor->reload.want_names;
 }
 
 void reload_init(struct supervisor *supervisor)
@@ -538,6 +558,7 @@ void reload_done(struct supervisor *supervisor)
 	loop_timer_cancel(&supervisor->loop, &supervisor->reload.names_timer);
 	loop_timer_cancel(&supervisor->loop, &supervisor->reload.sweep_timer);
 	loop_defer_cancel(&supervisor->reload.task);
+	supervisor->reload.settles = false;
 	while (!list_empty(&supervisor->reload.commands)) {
 		struct list *link = supervisor->reload.commands.next;
 

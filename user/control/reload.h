@@ -36,6 +36,7 @@ struct reload_command {
 
 struct reload {
 	struct revision candidate; /* sent to the children, not all READY yet */
+	bool settles;		   /* committed; not all children have said so yet */
 	bool from_file;
 	bool want_file, want_names; /* asked for while one was under way */
 	bool with_names; /* the file's candidate has answers in it that were wanted before */
@@ -72,7 +73,7 @@ void reload_command(struct supervisor *supervisor, struct reload_command *comman
 void reload_forget_command(struct reload_command *command);
 bool reload_under_way(const struct supervisor *supervisor);
 
-/* A child said READY, or is gone; or a name was answered. */
+/* A child said READY or COMMITTED, or is gone; or a name was answered. */
 void reload_on_ready(struct supervisor *supervisor);
 void reload_on_refused(struct supervisor *supervisor, const char *who, uint64_t revision,
 		       const char *reason);

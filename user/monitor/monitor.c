@@ -202,6 +202,7 @@ static void on_commit(struct monitor *monitor, const struct channel_config *head
 	err = monitor_resolve(monitor);
 	if (err)
 		log_error("not all names are asked for", F_ERR(err));
+	monitor_send(monitor, CHANNEL_COMMITTED, header, sizeof(*header));
 }
 
 static void on_abort(struct monitor *monitor, const struct channel_config *header)

@@ -181,7 +181,7 @@ static void prepare(struct worker *worker, const struct channel_config *message,
 	answer(worker, message->revision, worker->prepared ? NULL : why);
 }
 
-static void commit(struct worker *worker)
+static void commit(struct worker *worker, const struct channel_config *message)
 {
 	struct downstream *downstream, *next;
 	struct router *old = worker->router;
@@ -202,6 +202,7 @@ static void commit(struct worker *worker)
 		state_store32(&worker->stats->state, SLUICE_WORKER_LIVE);
 	}
 	router_unref(old);
+	channel_send(worker->channel_io.fd, CHANNEL_COMMITTED, message, sizeof(*message), NULL, 0);
 }
 
 static int setup(struct worker *worker, const struct channel_message *message)
@@ -271,7 +272,7 @@ static int obey(struct worker *worker, struct channel_message *message)
 		prepare(worker, payload, message->fds[0]);
 		return 0;
 	case CHANNEL_COMMIT:
-		commit(worker);
+		commit(worker, payload);
 		return 0;
 	case CHANNEL_ABORT:
 		router_unref(worker->prepared);

@@ -8,7 +8,7 @@
  * Start of a child: SETUP, TICKETS (workers), CONFIG, LISTEN × n (workers), COMMIT.
  * Reload: CONFIG → child answers READY or REFUSED; when all are READY: LISTEN for new listeners,
  * COMMIT to all; else ABORT to all. COMMIT makes the config current, and closes the listening
- * sockets of listeners that are not in it any more.
+ * sockets of listeners that are not in it any more; the child answers COMMITTED.
  */
 #ifndef SLUICE_SHARED_CHANNEL_H
 #define SLUICE_SHARED_CHANNEL_H
@@ -35,6 +35,7 @@ enum channel_type {
 	/* child → supervisor */
 	CHANNEL_READY,	   /* struct channel_config: that revision can be committed */
 	CHANNEL_REFUSED,   /* struct channel_refused */
+	CHANNEL_COMMITTED, /* struct channel_config: that revision is what it goes by now */
 	CHANNEL_RESOLVED,  /* monitor: struct channel_resolved, an answer for one DNS name */
 };
 
