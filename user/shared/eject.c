@@ -150,6 +150,7 @@ uint64_t eject_backend(struct state *state, const struct config_group *group, ui
 	if (!swap64(&row->ejected_until_ns, before_ns, now_ns + duration_ns))
 		return 0;
 	/* Only now, with its own mark set: of two at once at least one sees the other. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (is_over_share(state, group, now_ns)) {
 		swap64(&row->ejected_until_ns, now_ns + duration_ns, 0);
 		return 0;

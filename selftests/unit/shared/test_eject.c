@@ -5,6 +5,8 @@
  */
 #include "shared/eject.h"
 
+#include <pthread.h>
+#include <stdint.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -256,6 +258,112 @@ static void test_without_detection_only_the_time_counts(void **state)
 	assert_int_equal(row(0)->ejected_until_ns, 0);
 }
 
+/* ---- many at once ---- */
+
+#define THREADS 4
+#define ROUNDS	3000
+
+static pthread_barrier_t barrier;
+static uint64_t done[THREADS]; /* ejections or trials that each made */
+
+static void *eject_many(void *arg)
+{
+	unsigned number = (unsigned)(uintptr_t)arg;
+
+	for (unsigned i = 0; i < ROUNDS; i++) {
+		pthread_barrier_wait(&barrier);
+		done[number] += eject(number) > 0;
+		pthread_barrier_wait(&barrier);
+		pthread_barrier_wait(&barrier); /* the main thread has looked */
+	}
+	return NULL;
+}
+
+static unsigned out_now(void)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < N; i++)
+		n += row(i)->ejected_until_ns != 0;
+	return n;
+}
+
+static void begin_threads(pthread_t *ids, void *(*run)(void *))
+{
+	pthread_barrier_init(&barrier, NULL, THREADS + 1);
+	for (unsigned i = 0; i < THREADS; i++) {
+		done[i] = 0;
+		assert_int_equal(pthread_create(&ids[i], NULL, run, (void *)(uintptr_t)i), 0);
+	}
+}
+
+static void end_threads(pthread_t *ids)
+{
+	for (unsigned i = 0; i < THREADS; i++)
+		pthread_join(ids[i], NULL);
+	pthread_barrier_destroy(&barrier);
+}
+
+/* Each thread ejects a backend of its own at the same moment; the share is one. */
+static void test_the_share_holds_against_all_workers_at_once(void **state)
+{
+	pthread_t ids[THREADS];
+	uint64_t all = 0;
+
+	(void)state;
+	begin_threads(ids, eject_many);
+	for (unsigned i = 0; i < ROUNDS; i++) {
+		pthread_barrier_wait(&barrier);
+		pthread_barrier_wait(&barrier);
+		assert_true(out_now() <= 1);
+		for (unsigned b = 0; b < THREADS; b++)
+			eject_lift(&world.state, FIRST + b, world.now_ns);
+		pthread_barrier_wait(&barrier);
+	}
+	end_threads(ids);
+	for (unsigned i = 0; i < THREADS; i++)
+		all += done[i];
+	assert_int_equal(all, world.state.groups[GROUP].ejections);
+	assert_true(all > 0);
+}
+
+static void *try_many(void *arg)
+{
+	unsigned number = (unsigned)(uintptr_t)arg;
+
+	for (unsigned i = 0; i < ROUNDS; i++) {
+		pthread_barrier_wait(&barrier);
+		done[number] += begin_trial(0);
+		pthread_barrier_wait(&barrier);
+		pthread_barrier_wait(&barrier);
+	}
+	return NULL;
+}
+
+static void test_of_all_workers_one_call_becomes_the_trial(void **state)
+{
+	pthread_t ids[THREADS];
+	uint64_t before = 0, all;
+
+	(void)state;
+	eject(0);
+	begin_threads(ids, try_many);
+	world.now_ns += 30 * S;
+	for (unsigned i = 0; i < ROUNDS; i++) {
+		pthread_barrier_wait(&barrier);
+		pthread_barrier_wait(&barrier);
+		all = 0;
+		for (unsigned t = 0; t < THREADS; t++)
+			all += done[t];
+		assert_int_equal(all, before + 1);
+		before = all;
+		end_trial(0, world.now_ns, EJECT_TRIAL_BAD);
+		world.now_ns = row(0)->ejected_until_ns + 1;
+		pthread_barrier_wait(&barrier);
+	}
+	end_threads(ids);
+}
+
 static void test_words(void **state)
 {
 	char text[EJECT_TEXT_MAX];
@@ -288,6 +396,8 @@ int main(void)
 		TEST(test_a_trial_that_never_ends_is_taken_over),
 		TEST(test_ejections_are_forgotten_with_time),
 		TEST(test_without_detection_only_the_time_counts),
+		TEST(test_the_share_holds_against_all_workers_at_once),
+		TEST(test_of_all_workers_one_call_becomes_the_trial),
 		TEST(test_words),
 	};
 
