@@ -238,6 +238,33 @@ static void check_listeners(const struct check *check, const struct node *node)
 			     routes, SLUICE_MAX_ROUTES);
 }
 
+/* What makes a group of no use, though each backend is good. */
+static void check_backends(struct reporter *reporter, const struct config_group *group,
+			   const struct node *node)
+{
+	const struct node *list = node_get(node, "backends"), *below = node_get(node, "backup_below");
+	uint64_t weights = 0;
+	size_t backups = 0;
+
+	for (size_t i = 0; i < group->n_backends; i++) {
+		const struct config_backend *backend = &group->backends[i];
+
+		weights += backend->drain ? 0 : backend->weight;
+		backups += backend->backup;
+	}
+	if (!group->n_backends)
+		return;
+	if (!weights)
+		report_warning(reporter, list->place,
+			       "all backends have weight 0 or drain: no call can be served");
+	if (backups == group->n_backends)
+		report_warning(reporter, list->place,
+			       "all backends are backups: want some without backup: true");
+	if (below && group->backup_below_percent && !backups)
+		report_warning(reporter, below->key_place,
+			       "backup_below has no effect without a backend with backup: true");
+}
+
 static void check_groups(struct reporter *reporter, const struct config *config,
 			 const struct node *node)
 {
@@ -249,15 +276,9 @@ static void check_groups(struct reporter *reporter, const struct config *config,
 		return;
 	node_for_each(item, node) {
 		const struct config_group *group = &config->groups[i++];
-		const struct node *list = node_get(item, "backends");
-		uint64_t weights = 0;
 
-		check_unique_backends(reporter, group, list);
-		for (size_t j = 0; j < group->n_backends; j++)
-			weights += group->backends[j].weight;
-		if (group->n_backends && !weights)
-			report_warning(reporter, list->place,
-				       "all backends have weight 0: no call can be served");
+		check_unique_backends(reporter, group, node_get(item, "backends"));
+		check_backends(reporter, group, item);
 		backends += group->n_backends;
 	}
 	if (backends > SLUICE_MAX_BACKENDS)

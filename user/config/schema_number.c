@@ -84,8 +84,9 @@ static const struct schema_number schema_numbers[] = {
 	[SCHEMA_SIZE] = { "a size", "B, KiB, MiB or GiB", "64KiB", schema_format_size },
 	[SCHEMA_RATE] = { "a rate", "/s or /m", "100/s", schema_format_rate },
 	[SCHEMA_PERCENT] = { "a whole share", "%", "20%", schema_format_percent },
-	[SCHEMA_SHARE] = { "a share", "%", "0.25%", schema_format_share },
-	[SCHEMA_FACTOR] = { "a number", NULL, "1.9", schema_format_factor },
+	[SCHEMA_SHARE] = { "a share of at most two decimals", "%", "0.25%", schema_format_share },
+	[SCHEMA_FACTOR] = { "a number of at most three decimals", NULL, "1.9",
+			    schema_format_factor },
 };
 
 static void schema_report_range(struct reporter *reporter, const struct schema_field *field,

@@ -532,7 +532,7 @@ static void limits_that_nothing_holds_are_warned_of(void **state)
 		{ IN_LISTENER("  new_connections: 5/s"),
 		  "f:7:3: warning: new_connections has no effect without kernel interfaces\n" },
 		{ A_LISTENER "groups:\n- {name: g, backends: [{address: 192.0.2.1:1, weight: 0}]}\n",
-		  "f:3:23: warning: all backends have weight 0: no call can be served\n" },
+		  "f:3:23: warning: all backends have weight 0 or drain: no call can be served\n" },
 	};
 
 	EXPECT(cases);
