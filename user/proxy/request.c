@@ -162,6 +162,8 @@ static bool take_ours(struct ours *ours, const struct config_listener *listener,
 		if (!ours->id && is_plain(header))
 			ours->id = header;
 		return true;
+	case 13:
+		return H2_HEADER_IS(header, "sluice-mirror"); /* of copies only: mirror.c sets it */
 	case 15:
 		if (!H2_HEADER_IS(header, "x-forwarded-for"))
 			return false;
@@ -325,7 +327,7 @@ int request_build(struct stream *stream, const struct config_listener *listener,
 static bool is_ours(const struct h2_header *header)
 {
 	return H2_HEADER_IS(header, "x-request-id") || H2_HEADER_IS(header, "x-forwarded-for") ||
-	       H2_HEADER_IS(header, "x-forwarded-proto");
+	       H2_HEADER_IS(header, "x-forwarded-proto") || H2_HEADER_IS(header, "sluice-mirror");
 }
 
 int request_trailers(struct stream *stream, const struct h2_header *headers, size_t n)

@@ -18,7 +18,7 @@ static __u64 *find_time(struct sluice_limit_set *set, uint64_t key, uint64_t now
 {
 	for (int tries = 0; tries < TRIES_MAX; tries++) {
 		unsigned victim = 0;
-		uint64_t oldest = UINT64_MAX, tag;
+		__u64 oldest = UINT64_MAX, tag;
 
 		for (unsigned i = 0; i < SLUICE_LIMIT_WAYS; i++) {
 			uint64_t tat_ns;
@@ -71,7 +71,7 @@ uint64_t call_limit_take(struct state *state, uint64_t key, const struct config_
 		key = 1; /* 0 marks an empty way */
 	time = find_time(&state->limits[key & (SLUICE_LIMIT_SETS - 1)], key, now_ns);
 	for (int tries = 0; time && tries < TRIES_MAX; tries++) {
-		uint64_t tat_ns = state_load64(time), from_ns = tat_ns;
+		__u64 tat_ns = state_load64(time), from_ns = tat_ns;
 
 		if (from_ns < now_ns)
 			from_ns = now_ns;

@@ -113,9 +113,10 @@ static void what_a_client_says_of_its_address_is_dropped(void **state)
 		FIELD("x-forwarded-for", "203.0.113.9"), FIELD("x-a", "1"),
 		FIELD("x-forwarded-for", "10.0.0.1, 10.0.0.2"), FIELD("x-forwarded-proto", "http"),
 		FIELD("x-forwarded-proto", "gopher"), FIELD("x-forwarded-port", "80"),
+		FIELD("sluice-mirror", "1"),
 	};
 
-	assert_builds(fields, 6, "x-a: 1|x-forwarded-port: 80|");
+	assert_builds(fields, 7, "x-a: 1|x-forwarded-port: 80|");
 	assert_string_equal(stream.client_ip, "192.0.2.1");
 	come_from("2001:db8::7");
 	assert_string_equal(built(fields, 2),
@@ -238,9 +239,10 @@ static void trailers_cannot_say_what_headers_could_not(void **state)
 	static const struct h2_header fields[] = {
 		FIELD("x-forwarded-for", "6.6.6.6"), FIELD("x-a", "1"),
 		FIELD("x-forwarded-proto", "http"), FIELD("x-request-id", "2"),
+		FIELD("sluice-mirror", "1"),
 	};
 
-	assert_int_equal(request_trailers(&stream, fields, 4), 0);
+	assert_int_equal(request_trailers(&stream, fields, 5), 0);
 	assert_int_equal(stream.up.trailers.n, 1);
 	assert_memory_equal(stream.up.trailers.fields[0].name, "x-a", 3);
 }
