@@ -34,6 +34,18 @@ static bool is_ignored(const struct h2_session *session, int32_t id)
 	return id > session->goaway_id || h2_session_was_reset(session, id);
 }
 
+/* A frame on a stream that the peer itself has ended. One that we ended may still be under way. */
+static bool comes_after_end(const struct h2 *h2, const struct h2_stream *stream, int32_t id)
+{
+	return stream ? stream->closing && stream->remote_end : !is_ignored(h2->session, id);
+}
+
+static void answer_closed(struct h2 *h2, int32_t id)
+{
+	if (h2_session_control_allowed(h2))
+		h2_send_u32(h2, H2_RST_STREAM, id, H2_STREAM_CLOSED);
+}
+
 /* ---- header blocks ---- */
 
 static void stream_ended(struct h2 *h2, struct h2_stream *stream)
@@ -143,18 +155,22 @@ static void block_complete(struct h2 *h2)
 	struct h2_fields *block = session->block;
 	int32_t id = session->block_id;
 	struct h2_stream *stream = h2_streams_find(session, id);
-	bool end = session->block_flags & H2_FLAG_END_STREAM;
+	bool end = session->block_flags & H2_FLAG_END_STREAM, refused = false;
 
 	session->block = NULL;
 	session->block_id = 0;
 	loop_timer_cancel(h2->loop, &h2->header_timer);
-	if (!stream && h2->server && is_idle(h2, id))
+	if (!stream && h2->server && is_idle(h2, id)) {
 		stream = open_stream(h2, id);
+		refused = !stream;
+	}
 	if (stream && !stream->closing && !session->ended) {
 		if (stream->remote_end)
 			h2_session_stream_error(h2, stream, H2_STREAM_CLOSED);
 		else
 			deliver_block(h2, stream, block, end);
+	} else if (!refused && !session->ended && comes_after_end(h2, stream, id)) {
+		answer_closed(h2, id);
 	}
 	h2_fields_free(block);
 }
@@ -468,8 +484,8 @@ static void data_begins(struct h2 *h2)
 		h2_session_error(h2, H2_ENHANCE_YOUR_CALM, "flood of empty DATA frames");
 		return;
 	}
-	if (!stream && !is_ignored(session, id) && h2_session_control_allowed(h2))
-		h2_send_u32(h2, H2_RST_STREAM, id, H2_STREAM_CLOSED);
+	if (comes_after_end(h2, stream, id))
+		answer_closed(h2, id);
 	if (!stream || stream->closing)
 		return;
 	if (stream->remote_end) {

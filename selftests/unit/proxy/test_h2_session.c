@@ -307,6 +307,38 @@ static void without_memory_connections_end_and_nothing_leaks(void **state)
 	world.client.h2 = world.server.h2 = NULL;
 }
 
+/* Its end was its own word, so these are no frames that crossed a reset of ours. They cost it the
+ * stream only: others' calls are on the same connection. */
+static void frames_after_a_servers_end_are_answered(void **state)
+{
+	static const uint8_t ok[] = { 0x88 }; /* :status 200 */
+	uint8_t frame[9 + 16384];
+	int32_t id, other;
+
+	world_raw_server(&world, true);
+	id = world_request(&world, 0);
+	other = world_request(&world, 0);
+	for (int late = 0; late < 2; late++) {
+		raw_frame(&world, RAW_HEADERS, RAW_END_HEADERS | RAW_END_STREAM, (uint32_t)id, ok, 1);
+		assert_true(WORLD_UNTIL(&world, at_client(id)->ended));
+		if (late)
+			WORLD_FOR_MS(&world, 10);
+		for (int data = 0; data < 2; data++) {
+			if (data)
+				raw_frame(&world, RAW_DATA, RAW_END_STREAM, (uint32_t)id, "x", 1);
+			else
+				raw_frame(&world, RAW_HEADERS, RAW_END_HEADERS | RAW_END_STREAM,
+					  (uint32_t)id, ok, 1);
+			assert_true(WORLD_UNTIL(&world, raw_find(&world, RAW_RST, frame)));
+			assert_int_equal(raw_u32(frame + 5), id);
+			assert_int_equal(raw_u32(frame + 9), H2_STREAM_CLOSED);
+		}
+		id = world_request(&world, 0);
+	}
+	assert_int_equal(world.client.n_down, 0);
+	assert_false(at_client(other)->closed);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -321,6 +353,7 @@ int main(void)
 		TEST(a_reader_that_stalls_still_learns_of_the_end),
 		TEST(a_header_frame_that_trickles_is_cut_off),
 		TEST(late_frames_of_streams_we_reset_do_no_harm),
+		TEST(frames_after_a_servers_end_are_answered),
 		TEST(a_window_is_given_back_as_it_was_announced),
 		TEST(without_memory_connections_end_and_nothing_leaks),
 	};
