@@ -39,6 +39,7 @@ static int setup(void **state)
 	stream.worker = &worker;
 	stream.client = &client;
 	stream.route = &route;
+	stream.grpc = true;
 	arena_init(&stream.arena, stream.arena_bytes, sizeof(stream.arena_bytes));
 	return 0;
 }
