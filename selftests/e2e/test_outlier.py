@@ -8,7 +8,7 @@ import pytest
 from harness import maps
 from harness.lab import FAST_CHECK, Backend
 from harness.proc import wait_for
-from peers import calls
+from peers import calls, load
 
 UNAVAILABLE, NOT_FOUND = 14, 5
 EJECTED = 1  # enum sluice_eject_state
@@ -35,10 +35,10 @@ def all_behave(five):
 def make_config(lab, five):
     config = {"workers": 2, "listeners": [], "groups": []}
 
-    def add(port, name, entries, **outlier):
+    def add(port, name, entries, check=True, **outlier):
         ejection = {"base": "1s", "max": "1m", "share": "50%", **outlier.pop("ejection", {})}
-        lab.add_listener(config, port, name, entries, protocol="grpc",
-                         health_check=dict(FAST_CHECK),
+        checks = {"health_check": dict(FAST_CHECK)} if check else {}
+        lab.add_listener(config, port, name, entries, protocol="grpc", **checks,
                          outlier_detection={**outlier, "ejection": ejection})
 
     add(443, "row", five[:3], consecutive_failures=5)
@@ -48,6 +48,8 @@ def make_config(lab, five):
     add(446, "slow", five, latency=3, success_rate=0, **looks)
     # Out while the test looks, however slow the machine.
     add(447, "long", five[:3], consecutive_failures=5, ejection={"base": "1m"})
+    add(448, "load", five[:3], consecutive_failures=5, ejection={"base": "400ms"})
+    add(449, "unchecked", five[2:], check=False, consecutive_failures=3)
     return config
 
 
@@ -128,6 +130,41 @@ def test_one_trial_then_longer_then_back(lab, client, sluice, five):
     wait_for(is_back, 10, lambda: f"it is back: {row_of(sluice, 'row', bad)}", interval=0.05)
     assert "be2" in client.run(_backends, target, 6)
     assert "backend is back after its trial call" in sluice.log()
+
+
+@pytest.mark.l7
+def test_under_load_of_both_workers_each_trial_is_one_call(lab, client, sluice, five):
+    bad, threads = five[1], 8
+    client.run(load.start, "trials", lab.target(port=448), connections=8, threads=threads)
+    wait_for(lambda: client.run(load.done, "trials") > 200, 20, "calls flow")
+    bad.set_behaviour(status=UNAVAILABLE)
+    before = bad.count().get("failed", 0)
+    wait_for(lambda: counts(sluice, "load", bad)[0] >= 3, 20, "two trials")
+    bad.set_behaviour()
+    wait_for(lambda: row_of(sluice, "load", bad)["ejected"] == "", 20, "it is back")
+    report = client.run(load.finish, "trials")
+    failed = bad.count()["failed"] - before
+    assert len(report.failures) == failed
+    # The first time there may be as many calls under way as threads.
+    assert failed <= 5 + threads + counts(sluice, "load", bad)[0] - 1
+    assert counts(sluice, "load", bad)[0] == counts(sluice, "load", bad)[1]
+
+
+@pytest.mark.l7
+def test_without_health_checks_a_killed_backend_is_ejected_and_comes_back(lab, client, sluice,
+                                                                          five):
+    target, bad = lab.target(port=449), five[4]
+    assert set(client.run(_backends, target, 9)) == {"be3", "be4", "be5"}
+    bad.kill()
+
+    def is_out():  # a refused connect is avoided for a moment, and tried again
+        assert set(client.run(_codes, target, 3)) == {0}
+        return row_of(sluice, "unchecked", bad)["ejected"] == "ejected"
+
+    wait_for(is_out, 20, lambda: f"ejected: {row_of(sluice, 'unchecked', bad)}", interval=0.05)
+    bad.start()
+    wait_for(lambda: "be5" in client.run(_backends, target, 3), 20, "it is back", interval=0.05)
+    assert row_of(sluice, "unchecked", bad)["ejected"] == ""
 
 
 @pytest.mark.l7
