@@ -22,12 +22,18 @@ static const struct size {
 	uint32_t slots;	  /* a prime */
 } sizes[] = { { 64, 40961 }, { 1024, 262139 }, { UINT16_MAX, 1048573 } };
 
+/* Whose slots are whose; may be several maglevs' with the same entries. */
+struct table {
+	unsigned refs;
+	uint16_t slots[]; /* or, where no entry's index is over UINT8_MAX, twice as many bytes */
+};
+
 struct maglev {
 	uint32_t n;
 	uint32_t with_weight;
-	uint32_t slots;	 /* 0 where no entry has weight */
-	uint8_t *narrow; /* the table of a small group; NULL until the first pick */
-	uint16_t *wide;	 /* or of a larger one */
+	uint32_t slots;	     /* 0 where no entry has weight */
+	struct table *table; /* NULL until the first pick */
+	const uint8_t *narrow; /* its slots as bytes; NULL: they are wide */
 	uint64_t *hashes;
 	uint32_t *weights;
 };
@@ -59,21 +65,21 @@ static int by_hash(const void *a, const void *b)
 	return x->index < y->index ? -1 : x->index > y->index;
 }
 
-static void take_slot(uint16_t *table, uint32_t slots, struct turn *turn)
+static void take_slot(uint16_t *owners, uint32_t slots, struct turn *turn)
 {
-	while (table[turn->next] != NOBODY) {
+	while (owners[turn->next] != NOBODY) {
 		turn->next += turn->skip;
 		if (turn->next >= slots)
 			turn->next -= slots;
 	}
-	table[turn->next] = (uint16_t)turn->index;
+	owners[turn->next] = (uint16_t)turn->index;
 }
 
-static void fill(uint16_t *table, uint32_t slots, struct turn *turns, uint32_t n)
+static void fill(uint16_t *owners, uint32_t slots, struct turn *turns, uint32_t n)
 {
 	uint32_t heaviest = 0, taken = 0;
 
-	memset(table, 0xff, slots * sizeof(*table));
+	memset(owners, 0xff, slots * sizeof(*owners));
 	for (uint32_t i = 0; i < n; i++)
 		if (turns[i].weight > heaviest)
 			heaviest = turns[i].weight;
@@ -84,7 +90,7 @@ static void fill(uint16_t *table, uint32_t slots, struct turn *turns, uint32_t n
 			if (turns[i].credit < heaviest)
 				continue;
 			turns[i].credit -= heaviest;
-			take_slot(table, slots, &turns[i]);
+			take_slot(owners, slots, &turns[i]);
 			if (++taken == slots)
 				return;
 		}
@@ -113,30 +119,36 @@ static void begin_turns(const struct maglev *maglev, struct turn *turns)
 /* False: no memory. */
 static bool build(struct maglev *maglev)
 {
+	size_t bytes = maglev->slots * sizeof(maglev->table->slots[0]);
 	struct turn *turns = calloc(maglev->with_weight, sizeof(*turns));
-	uint16_t *table = malloc(maglev->slots * sizeof(*table));
-	bool narrow = maglev->n <= UINT8_MAX + 1;
+	struct table *table = malloc(sizeof(*table) + bytes), *smaller;
 
-	if (narrow)
-		maglev->narrow = malloc(maglev->slots);
-	if (!turns || !table || (narrow && !maglev->narrow)) {
+	if (!turns || !table) {
 		free(turns);
 		free(table);
-		free(maglev->narrow);
-		maglev->narrow = NULL;
 		return false;
 	}
+	table->refs = 1;
 	begin_turns(maglev, turns);
-	fill(table, maglev->slots, turns, maglev->with_weight);
+	fill(table->slots, maglev->slots, turns, maglev->with_weight);
 	free(turns);
-	if (!narrow) {
-		maglev->wide = table;
-		return true;
+	if (maglev->n <= UINT8_MAX + 1) {
+		uint8_t *narrow = (uint8_t *)table->slots;
+
+		for (uint32_t i = 0; i < maglev->slots; i++)
+			narrow[i] = (uint8_t)table->slots[i];
+		smaller = realloc(table, sizeof(*table) + maglev->slots);
+		table = smaller ? smaller : table;
+		maglev->narrow = (const uint8_t *)table->slots;
 	}
-	for (uint32_t i = 0; i < maglev->slots; i++)
-		maglev->narrow[i] = (uint8_t)table[i];
-	free(table);
+	maglev->table = table;
 	return true;
+}
+
+static void table_unref(struct table *table)
+{
+	if (table && --table->refs == 0)
+		free(table);
 }
 
 struct maglev *maglev_new(const uint64_t *hashes, const uint32_t *weights, uint32_t n)
@@ -170,11 +182,21 @@ void maglev_free(struct maglev *maglev)
 {
 	if (!maglev)
 		return;
-	free(maglev->narrow);
-	free(maglev->wide);
+	table_unref(maglev->table);
 	free(maglev->hashes);
 	free(maglev->weights);
 	free(maglev);
+}
+
+void maglev_inherit(struct maglev *maglev, const struct maglev *from)
+{
+	if (!from->table || maglev->table || maglev->n != from->n ||
+	    memcmp(maglev->hashes, from->hashes, from->n * sizeof(*from->hashes)) ||
+	    memcmp(maglev->weights, from->weights, from->n * sizeof(*from->weights)))
+		return;
+	maglev->table = from->table;
+	maglev->table->refs++;
+	maglev->narrow = from->narrow;
 }
 
 /* Few are usable: of those the one that comes first by the hash of it and the key (rendezvous). This
@@ -207,11 +229,11 @@ int maglev_pick(struct maglev *maglev, balance_usable usable, void *ctx, uint64_
 
 	if (!maglev->slots)
 		return -1;
-	if (!maglev->narrow && !maglev->wide && !build(maglev))
+	if (!maglev->table && !build(maglev))
 		return pick_among_few(maglev, usable, ctx, key); /* in the wrong place, but served */
 	for (uint32_t passed = 0; passed < PASSED_MAX; passed++) {
 		uint32_t slot = (uint32_t)(((word >> 32) * maglev->slots) >> 32);
-		uint32_t index = maglev->narrow ? maglev->narrow[slot] : maglev->wide[slot];
+		uint32_t index = maglev->narrow ? maglev->narrow[slot] : maglev->table->slots[slot];
 
 		if (usable(ctx, index))
 			return (int)index;

@@ -16,6 +16,9 @@ struct maglev;
  * picked. NULL: no memory. */
 struct maglev *maglev_new(const uint64_t *hashes, const uint32_t *weights, uint32_t n);
 void maglev_free(struct maglev *maglev);
+/* Takes over the table of one with the very same entries, if that has one: a reload that does not
+ * touch a group need not make it again. */
+void maglev_inherit(struct maglev *maglev, const struct maglev *from);
 /* The entry of key (a uniform hash), or where it is not usable that of the key's next slot, so that
  * only the keys of such entries move, and to all others by weight. -1 where none is usable. */
 int maglev_pick(struct maglev *maglev, balance_usable usable, void *ctx, uint64_t key);

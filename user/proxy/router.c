@@ -120,6 +120,30 @@ fail:
 	return NULL;
 }
 
+static const struct router_group *find_group(const struct router *router, uint32_t id,
+					     size_t likely)
+{
+	if (likely < router->config->n_groups && router->config->groups[likely].id == id)
+		return &router->groups[likely];
+	for (size_t i = 0; i < router->config->n_groups; i++)
+		if (router->config->groups[i].id == id)
+			return &router->groups[i];
+	return NULL;
+}
+
+void router_inherit(struct router *router, const struct router *from)
+{
+	for (size_t i = 0; i < router->config->n_groups; i++) {
+		const struct router_group *before;
+
+		if (!router->groups[i].maglev)
+			continue;
+		before = find_group(from, router->config->groups[i].id, i);
+		if (before && before->maglev)
+			maglev_inherit(router->groups[i].maglev, before->maglev);
+	}
+}
+
 struct router *router_ref(struct router *router)
 {
 	router->refs++;

@@ -57,6 +57,8 @@ struct router {
 /* Takes over the caller's reference to config, also on failure. slot staggers the balancers of
  * different workers. NULL with the reason in why. */
 struct router *router_new(struct config *config, uint32_t slot, char *why, size_t why_size);
+/* Takes over from the one before it what took long to make and is the same. */
+void router_inherit(struct router *router, const struct router *from);
 struct router *router_ref(struct router *router);
 void router_unref(struct router *router); /* takes NULL */
 

@@ -190,6 +190,8 @@ static void commit(struct worker *worker, const struct channel_config *message)
 		return;
 	worker->router = worker->prepared;
 	worker->prepared = NULL;
+	if (old)
+		router_inherit(worker->router, old);
 	log_init(worker->role, worker->router->config->log_level,
 		 worker->router->config->log_format);
 	pool_sync(&worker->pool, worker->router);

@@ -195,6 +195,32 @@ static void test_the_order_of_the_entries_does_not_matter(void **state)
 	maglev_free(b);
 }
 
+static void test_a_table_is_taken_over_where_nothing_changed(void **state)
+{
+	const uint32_t weights[] = { 1, 2, 3 }, other[] = { 1, 2, 4 };
+	struct maglev *old = make(weights, 3), *same = make(weights, 3), *changed = make(other, 3);
+	int picked[100];
+
+	(void)state;
+	maglev_inherit(same, old); /* it has none yet */
+	for (unsigned i = 0; i < 100; i++)
+		picked[i] = maglev_pick(old, usable, NULL, key_of(i));
+	maglev_inherit(same, old);
+	maglev_inherit(changed, old);
+	maglev_free(old);
+	fault_start_all(0);
+	for (unsigned i = 0; i < 100; i++)
+		assert_int_equal(maglev_pick(same, usable, NULL, key_of(i)), picked[i]);
+	fault_stop();
+	assert_int_equal(fault_count(), 0);
+	fault_start_all(0);
+	maglev_pick(changed, usable, NULL, 1);
+	fault_stop();
+	assert_true(fault_count() > 0);
+	maglev_free(same);
+	maglev_free(changed);
+}
+
 static void test_none_is_minus_one(void **state)
 {
 	const uint32_t weights[] = { 1, 1 }, zero[] = { 0, 0 };
@@ -239,6 +265,7 @@ int main(void)
 		cmocka_unit_test_setup(test_only_the_keys_of_the_unusable_move_and_spread, reset),
 		cmocka_unit_test_setup(test_the_last_few_share_by_weight, reset),
 		cmocka_unit_test_setup(test_the_order_of_the_entries_does_not_matter, reset),
+		cmocka_unit_test_setup(test_a_table_is_taken_over_where_nothing_changed, reset),
 		cmocka_unit_test_setup(test_none_is_minus_one, reset),
 		cmocka_unit_test_setup(test_without_memory_for_the_table_calls_are_still_served,
 				       reset),

@@ -89,6 +89,31 @@ static void random_and_consistent_hash_have_theirs(void **state)
 	router_unref(router);
 }
 
+static void a_table_outlives_a_reload_that_does_not_touch_its_group(void **state)
+{
+	struct config *config = make_config(), *turned = make_config();
+	struct router *router, *next;
+	struct config_group group;
+	char why[64];
+	int picked;
+
+	config->groups[0].balance = turned->groups[0].balance = BALANCE_CONSISTENT_HASH;
+	config->groups[0].id = turned->groups[0].id = 17;
+	group = turned->groups[0];
+	turned->groups[0] = turned->groups[1];
+	turned->groups[1] = group;
+	router = router_new(config, 0, why, sizeof(why));
+	next = router_new(turned, 0, why, sizeof(why));
+	picked = maglev_pick(router->groups[0].maglev, usable, NULL, 4711);
+	router_inherit(next, router);
+	router_unref(router);
+	fault_start_all(0);
+	assert_int_equal(maglev_pick(next->groups[1].maglev, usable, NULL, 4711), picked);
+	fault_stop();
+	assert_int_equal(fault_count(), 0);
+	router_unref(next);
+}
+
 /* Those pay for a look at the group's epoch at each pick. */
 static void only_groups_with_two_tiers_or_a_panic_threshold_have_a_view(void **state)
 {
@@ -169,6 +194,7 @@ int main(void)
 		cmocka_unit_test(listeners_are_found_by_id_and_groups_by_index),
 		cmocka_unit_test(each_group_has_the_balancer_it_asks_for),
 		cmocka_unit_test(random_and_consistent_hash_have_theirs),
+		cmocka_unit_test(a_table_outlives_a_reload_that_does_not_touch_its_group),
 		cmocka_unit_test(only_groups_with_two_tiers_or_a_panic_threshold_have_a_view),
 		cmocka_unit_test(workers_begin_at_different_places),
 		cmocka_unit_test(it_lives_as_long_as_its_last_reference),
