@@ -45,10 +45,11 @@ class _Server:
     def serve(self, sock):
         number = next(self.numbers)
         if self.tls:
+            sock = self.tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
             try:
-                sock = self.tls.wrap_socket(sock, server_side=True)
+                sock.do_handshake()
             except OSError:
-                sock.close()
+                _read_on(sock)
                 return
             self.resumed.append(sock.session_reused)
         connection = h2raw.Connection(sock)
@@ -86,6 +87,18 @@ class _Server:
             self.events.append((number, {"kind": "closed", "stream": 0, "time": time.monotonic()}))
             self.connections.pop(number, None)
             sock.close()
+
+
+def _read_on(sock):
+    """Until the peer closes: a close with bytes unread would be a reset, and destroy the alert."""
+    try:
+        sock.settimeout(2)
+        plain = socket.socket(fileno=sock.detach())
+        while plain.recv(65536):
+            pass
+        plain.close()
+    except OSError:
+        pass
 
 
 def answer(connection, stream, payload=b"", trailers=()):
