@@ -16,8 +16,17 @@ static const char good[] =
 	"kernel: {interfaces: [{name: lo}], acl: {deny: [10.0.0.0/8], allow: [10.0.0.0/9]}}\n"
 	"listeners:\n"
 	"- {name: a, address: \"[::]:1\", certificate: {chain: ec.pem, key: ec.key}, group: g}\n"
-	"- {name: b, address: \"[::]:2\", certificate: [{chain: ec.pem, key: ec.key}], group: h}\n"
+	"- {name: b, address: \"[::]:2\", certificate: [{chain: ec.pem, key: ec.key}], group: h,\n"
+	"   client_certificates: {ca: ec.pem}, routes: [\n"
+	"    {match: {host: a, path: [/a/b, /c/], metadata: [{key: a, exact: [b, c]}], sni: a,\n"
+	"     source: 10.0.0.0/8, san: b}, groups: [{name: g, weight: 1}, {name: h, weight: 1}],\n"
+	"     sticky: metadata:a, mirror: {group: g, share: 1%}, request: {set: {a: b}, add: {c: d}},\n"
+	"     response: {remove: a}, rewrite: {authority: a, prefix: /a, to: /b},\n"
+	"     limits: {calls: 1/s, key: metadata:b}, retry: {on_reset: true}},\n"
+	"    {name: n, match: {path: /x/y}, status: {code: 5}}]}\n"
 	"groups:\n"
+	"- {name: t, backends: [{address: a:1}], balance: consistent_hash, hash: metadata:x,\n"
+	"   tls: {ca: ec.pem, server_name: a, certificate: {chain: ec.pem, key: ec.key}}}\n"
 	"- {name: g, backends: [{address: a.example:1}, {address: 192.0.2.1:1}]}\n"
 	"- {name: h, backends: [{address: \"[fd00::1]:1\"}], health_check: {service: s}}\n";
 static const char bad[] =
@@ -25,9 +34,10 @@ static const char bad[] =
 	"color: red\n"
 	"kernel: {mode: off, acl: {deny: [10.0.0.0/8], allow: [10.0.0.0/8]}}\n"
 	"listeners:\n"
-	"- {name: a, address: \"[::]:0\", certificate: {chain: none, key: ec.key}, group: k}\n"
+	"- {name: a, address: \"[::]:0\", certificate: {chain: none, key: ec.key}, group: k,\n"
+	"   routes: [{name: a, group: x}, {name: a, match: {host: \"*\", path: 5}, sticky: a}]}\n"
 	"groups:\n"
-	"- {name: g, name: g, backends: [{address: a.example:1, weight: 0}]}\n"
+	"- {name: g, name: g, backends: [{address: a.example:1, weight: 0}], tls: {ca: none}}\n"
 	"- {name: g, backends: []}\n";
 
 static void loading_a_good_file_survives_every_failure(void **state)
@@ -128,7 +138,7 @@ static void the_wire_form_survives_every_failure(void **state)
 		fault_stop();
 		assert_int_equal(clone == NULL, fault_hit());
 	}
-	assert_string_equal(clone->groups[1].name, "h");
+	assert_string_equal(clone->groups[2].name, "h");
 	config_unref(clone);
 	config_unref(config);
 }

@@ -3,54 +3,16 @@
  * test_system.c - config_load against the machine: the file itself, certificates and keys, the
  * interfaces and users that exist.
  */
-#include "pem_help.h"
+#include "system_help.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#include "config/config.h"
-#include "proxy/config_hooks.h"
-
 #define GROUPS "groups: [{name: g, backends: [{address: 192.0.2.1:50051}]}]\n"
 #define LISTENER(chain, key)                                                                       \
 	GROUPS "listeners:\n- name: l\n  address: \"[::]:443\"\n  group: g\n"                      \
 	       "  certificate: {chain: " chain ", key: " key "}\n"
-
-static struct config *load(const char *path, struct config_report *report)
-{
-	return config_load(path, report, &config_hooks);
-}
-
-/* Loads text as FOLDER/sluice.yaml and wants this report, where "@" stands for FOLDER. */
-static struct config *load_expecting(const char *folder, const char *text, const char *expected)
-{
-	const char *path = pem_path(folder, "sluice.yaml");
-	struct config_report report = { 0 };
-	struct config *config;
-	char whole[2048];
-	size_t len = 0;
-
-	for (const char *c = expected; *c; c++) {
-		assert_true(len + strlen(folder) + 2 < sizeof(whole));
-		if (*c == '@')
-			len += (size_t)sprintf(whole + len, "%s", folder);
-		else
-			whole[len++] = *c;
-	}
-	whole[len] = '\0';
-	pem_write_text(path, text);
-	config = load(path, &report);
-	assert_string_equal(report.text ? report.text : "", whole);
-	assert_int_equal(config == NULL, report.errors > 0);
-	config_report_done(&report);
-	return config;
-}
-
-static void expect(const char *folder, const char *text, const char *expected)
-{
-	config_unref(load_expecting(folder, text, expected));
-}
 
 static void expect_file_refused(const char *path, const char *words)
 {
