@@ -121,7 +121,8 @@ static void added_keys_leave_those_that_are_there(void **state)
 
 static void variables_speak_of_the_call(void **state)
 {
-	route_with("request: {set: {x-1: \"{client.ip} {client.port}\", x-2: \"{listener.name}{route.name}\", "
+	route_with("request: {set: {x-1: \"{client.ip} {client.port}\", x-2: "
+		    "\"{listener.name}{route.name}\", "
 		   "x-3: \"{request.authority}|{request.path}|{request.header.x-u}\", x-4: \"{request.id}\", "
 		   "x-5: \"{{{client.ip}}}\"}}");
 	stream.request_id = "abc";
@@ -167,12 +168,14 @@ static void constant_values_may_be_empty(void **state)
 static void binary_values_go_out_as_base64(void **state)
 {
 	route_with("request: {set: {a-bin: hello, b-bin: \"{request.header.x-u}\"}}");
-	expect("h /s/m x-u=\xff\xfe\xfd", ":authority: h|:path: /s/m|x-u: \xff\xfe\xfd|a-bin: aGVsbG8|b-bin: //79|");
+	expect("h /s/m x-u=\xff\xfe\xfd", ":authority: h|:path: /s/m|x-u: \xff\xfe\xfd|a-bin: "
+		    "aGVsbG8|b-bin: //79|");
 }
 
 static void authority_and_path_are_rewritten(void **state)
 {
-	route_with("match: {path: {prefix: /}}, rewrite: {authority: \"{request.header.x-t}.example\", prefix: /old/, to: /new.v1/}");
+	route_with("match: {path: {prefix: /}}, rewrite: {authority: "
+		    "\"{request.header.x-t}.example\", prefix: /old/, to: /new.v1/}");
 	expect("h /old/m x-t=a", ":authority: a.example|:path: /new.v1/m|x-t: a|");
 	expect("h /older/m x-t=a", ":authority: a.example|:path: /older/m|x-t: a|");
 	expect("- /old/ host=h x-t=a", ":authority: a.example|:path: /new.v1/|x-t: a|");
@@ -187,7 +190,8 @@ static void responses_know_the_backend(void **state)
 				      { "x-internal", "1", 10, 1, false } };
 	struct stream_headers response = { .fields = fields, .n = 2 }, trailers;
 
-	route_with("response: {remove: [x-internal], set: {x-by: \"{backend.address} {group.name} {request.path}\"}, add: {x-a: a}}");
+	route_with("response: {remove: [x-internal], set: {x-by: \"{backend.address} {group.name} "
+		    "{request.path}\"}, add: {x-a: a}}");
 	call("h /s/m");
 	snprintf(endpoint.name, sizeof(endpoint.name), "192.0.2.9:50051");
 	stream.endpoint = &endpoint;
@@ -213,7 +217,8 @@ static void without_memory_it_says_so(void **state)
 
 	memset(line, 'u', sizeof(line) - 1);
 	memcpy(line, "h /old/m x-u=", 13);
-	route_with("match: {path: {prefix: /}}, request: {set: {x-s: \"{request.header.x-u}\"}}, rewrite: {authority: x.example, prefix: /old/, to: /new/}");
+	route_with("match: {path: {prefix: /}}, request: {set: {x-s: \"{request.header.x-u}\"}}, "
+		    "rewrite: {authority: x.example, prefix: /old/, to: /new/}");
 	call(line);
 	FAULT_EACH(n) {
 		struct stream_headers headers = request;
@@ -234,7 +239,9 @@ static void without_memory_a_table_is_not_made(void **state)
 {
 	char why[160];
 
-	help_routes("  - {match: {host: [h, \"*.i\"], path: [/s/m, /t/, {prefix: /u}], metadata: [{key: x-bin, exact: AAAA}], source: 10.0.0.0/8}, groups: [{name: a, weight: 1}, {name: b, weight: 1}], request: {set: {x-a: \"{client.ip}\"}}}\n"
+	help_routes("  - {match: {host: [h, \"*.i\"], path: [/s/m, /t/, {prefix: /u}], metadata: "
+		    "[{key: x-bin, exact: AAAA}], source: 10.0.0.0/8}, groups: [{name: a, weight: 1}, "
+		    "{name: b, weight: 1}], request: {set: {x-a: \"{client.ip}\"}}}\n"
 		    "  - {match: {host: h, path: /s/m}, group: a, rewrite: {authority: x}}\n"
 		    "  - {match: {host: h}, group: a}\n"
 		    "  - {group: b}\n");

@@ -73,7 +73,8 @@ static void paths_match_by_method_service_prefix_and_expression(void **state)
 static void metadata_matches_in_every_way(void **state)
 {
 	help_routes(
-		"  - {name: both, match: {metadata: [{key: x-a, exact: \"1\"}, {key: x-b, present: true}]}, group: a}\n"
+		"  - {name: both, match: {metadata: [{key: x-a, exact: \"1\"}, {key: x-b, present: "
+		"true}]}, group: a}\n"
 		"  - {name: exact, match: {metadata: [{key: x-user, exact: [alice, bob]}]}, group: a}\n"
 		"  - {name: prefix, match: {metadata: [{key: x-user, prefix: test-}]}, group: a}\n"
 		"  - {name: suffix, match: {metadata: [{key: x-user, suffix: \"@corp\"}]}, group: a}\n"
@@ -186,7 +187,8 @@ static void sni_and_certificate_names_match(void **state)
 
 static void all_conditions_of_a_route_must_hold(void **state)
 {
-	help_routes("  - {name: all, match: {host: h, path: /s/m, metadata: [{key: x-a, present: true}], source: 10.0.0.0/8}, group: a}\n"
+	help_routes("  - {name: all, match: {host: h, path: /s/m, metadata: [{key: x-a, present: "
+		    "true}], source: 10.0.0.0/8}, group: a}\n"
 		    "  - {name: rest, group: b}\n");
 	help_call("h /s/m x-a=1");
 	help.facts.source = &help.source;
@@ -268,7 +270,8 @@ static void the_trace_says_why_routes_were_passed_over(void **state)
 
 	help_routes("  - {name: h, match: {host: x}, group: a}\n"
 		    "  - {name: p, match: {path: /x/}, group: a}\n"
-		    "  - {match: {metadata: [{key: x-a, present: true}, {key: x-b, absent: true}]}, group: a}\n"
+		    "  - {match: {metadata: [{key: x-a, present: true}, {key: x-b, absent: true}]}, "
+		    "group: a}\n"
 		    "  - {name: s, match: {source: 10.0.0.0/8}, group: a}\n"
 		    "  - {name: n, match: {sni: x}, group: a}\n"
 		    "  - {name: end, group: a}\n");
@@ -316,7 +319,8 @@ static void a_thousand_hosts_with_one_method_are_found_by_both(void **state)
 
 	for (unsigned i = 0; i < 1000; i++)
 		len += (size_t)snprintf(text + len, sizeof(text) - len,
-					"  - {name: t%u, match: {host: t%u.example, path: /p.S/}, group: a}\n",
+					"  - {name: t%u, match: {host: t%u.example, path: /p.S/}, "
+					"group: a}\n",
 					i, i);
 	help_routes(text);
 	help_call("t777.example:443 /p.S/M");

@@ -32,7 +32,8 @@ static uint32_t group_of(const struct route *route, unsigned key)
 static void a_split_by_turns_is_exact(void **state)
 {
 	const struct route *route =
-		route_of("  - {groups: [{name: a, weight: 90}, {name: b, weight: 9}, {name: c, weight: 1}]}\n");
+		route_of("  - {groups: [{name: a, weight: 90}, {name: b, weight: 9}, {name: c, "
+			"weight: 1}]}\n");
 	unsigned count[3] = { 0 };
 
 	for (unsigned i = 0; i < 10000; i++)
@@ -45,7 +46,8 @@ static void a_split_by_turns_is_exact(void **state)
 static void weight_zero_gets_nothing(void **state)
 {
 	const struct route *route = route_of(
-		"  - {groups: [{name: a, weight: 0}, {name: b, weight: 1}, {name: c, weight: 1}], sticky: \"metadata:x-user\"}\n");
+		"  - {groups: [{name: a, weight: 0}, {name: b, weight: 1}, {name: c, weight: 1}], "
+		"sticky: \"metadata:x-user\"}\n");
 
 	for (unsigned i = 0; i < 1000; i++) {
 		assert_int_not_equal(group_of(route, i), 0);
@@ -71,7 +73,8 @@ static void workers_do_not_begin_alike(void **state)
 static void sticky_shares_follow_the_weights(void **state)
 {
 	const struct route *route = route_of(
-		"  - {groups: [{name: a, weight: 70}, {name: b, weight: 25}, {name: c, weight: 5}], sticky: \"metadata:x-user\"}\n");
+		"  - {groups: [{name: a, weight: 70}, {name: b, weight: 25}, {name: c, weight: 5}], "
+		"sticky: \"metadata:x-user\"}\n");
 	unsigned count[3] = { 0 };
 
 	for (unsigned i = 0; i < KEYS; i++) {
