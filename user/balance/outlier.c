@@ -68,7 +68,7 @@ static bool has_latency(const struct outlier_sample *sample, uint32_t min_calls)
 void outlier_judge_latency(struct outlier_sample *samples, size_t n, uint32_t min_calls,
 			   uint32_t min_backends, uint32_t factor_permille, uint64_t *scratch)
 {
-	size_t judged = 0;
+	size_t judged = 0, middle;
 	double median;
 
 	for (size_t i = 0; i < n; i++) {
@@ -79,7 +79,10 @@ void outlier_judge_latency(struct outlier_sample *samples, size_t n, uint32_t mi
 	if (!judged || judged < min_backends)
 		return;
 	qsort(scratch, judged, sizeof(*scratch), by_value);
-	median = ((double)scratch[judged / 2] + (double)scratch[(judged - 1) / 2]) / 2;
+	middle = judged / 2;
+	median = (double)scratch[middle];
+	if (judged % 2 == 0)
+		median = (median + (double)scratch[middle - 1]) / 2;
 	for (size_t i = 0; i < n; i++)
 		samples[i].high_latency = has_latency(&samples[i], min_calls) && median > 0 &&
 					  (double)outlier_mean_latency_us(&samples[i]) >
