@@ -58,10 +58,8 @@ static void refuse(struct stream *stream, const struct pool_endpoint *endpoint, 
 			    error_backend(stream, endpoint));
 	else if (err == -EXFULL)
 		breaker_pending_full(stream);
-	else if (err == -ENOMEM)
-		reply_error(stream, ERROR_NO_MEMORY);
 	else
-		reply_error(stream, ERROR_UNSENDABLE, stream->group->config->name, strerror(-err));
+		reply_error(stream, ERROR_NO_MEMORY);
 }
 
 /* Picks and attaches until one takes the stream. */

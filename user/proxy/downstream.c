@@ -160,7 +160,8 @@ static void on_request(struct downstream *downstream, int32_t id, const struct h
 	}
 	h2_stream_set_user(downstream->h2, id, stream);
 	if (!n)
-		reply_error(stream, ERROR_REQUEST_HEADERS, downstream->options.max_header_bytes);
+		reply_error(stream, ERROR_REQUEST_HEADERS,
+			    downstream->options.max_header_bytes, H2_HEADERS_RECEIVED_MAX);
 	else if (!listener)
 		reply_error(stream, ERROR_LISTENER_GONE);
 	else

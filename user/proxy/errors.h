@@ -16,7 +16,8 @@
 #define ERROR_NOT_GRPC	      GRPC_UNKNOWN, 415, "group \"%s\" takes gRPC only"
 #define ERROR_BAD_TIMEOUT     GRPC_INTERNAL, 400, "malformed grpc-timeout"
 #define ERROR_CONNECT	      GRPC_UNIMPLEMENTED, 501, "CONNECT is not served"
-#define ERROR_REQUEST_HEADERS GRPC_RESOURCE_EXHAUSTED, 431, "header list is over the limit of %u bytes"
+#define ERROR_REQUEST_HEADERS                                                                      \
+	GRPC_RESOURCE_EXHAUSTED, 431, "header list is over the limit (%u bytes, %d fields)"
 #define ERROR_NO_ROUTE	      GRPC_UNIMPLEMENTED, 404, "listener \"%s\": no route for %.200s at host %.100s"
 #define ERROR_LISTENER_GONE   GRPC_UNAVAILABLE, 503, "this listener is gone"
 
@@ -35,7 +36,6 @@
 	GRPC_UNAVAILABLE, 503, "group \"%s\": %s; the request is too large to be sent again"
 #define ERROR_QUEUE_FULL                                                                           \
 	GRPC_RESOURCE_EXHAUSTED, 503, "group \"%s\": too many calls wait for a connection to %s"
-#define ERROR_UNSENDABLE GRPC_RESOURCE_EXHAUSTED, 431, "group \"%s\": request cannot be sent: %s"
 
 #define ERROR_DRAINED GRPC_UNAVAILABLE, 503, "group \"%s\": %s is drained"
 
@@ -65,9 +65,8 @@
 #define ERROR_NO_TRAILERS      GRPC_UNKNOWN, 502, "group \"%s\": %s ended without trailers"
 #define ERROR_NO_STATUS	       GRPC_UNKNOWN, 502, "group \"%s\": %s sent trailers without grpc-status"
 #define ERROR_RESPONSE_HEADERS                                                                     \
-	GRPC_RESOURCE_EXHAUSTED, 502, "group \"%s\": header list from %s is over the limit of %u bytes"
-#define ERROR_UNFORWARDABLE                                                                        \
-	GRPC_INTERNAL, 502, "group \"%s\": response headers of %s cannot be forwarded: %s"
+	GRPC_RESOURCE_EXHAUSTED, 502,                                                              \
+		"group \"%s\": header list from %s is over the limit (%u bytes, %d fields)"
 
 /* memory */
 #define ERROR_NO_MEMORY	    GRPC_RESOURCE_EXHAUSTED, 503, "out of memory"

@@ -51,6 +51,7 @@ struct tls;
 struct tls_context;
 
 #define H2_HEADERS_MAX 1024 /* fields of one block that can be submitted */
+#define H2_HEADERS_RECEIVED_MAX 512 /* that are taken from a peer; more are H2_BLOCK_TOO_LARGE */
 
 struct h2_header {
 	const char *name, *value; /* name in lower case; both NUL-terminated when received */

@@ -10,7 +10,6 @@
 
 #include "proxy/h2_session.h"
 
-#define FIELDS_MAX 512 /* more count as too large */
 #define BYTES_MIN  4096u
 #define BOMB_TIMES 8u
 
@@ -20,7 +19,7 @@ struct h2_fields {
 	size_t list_bytes; /* as RFC 9113 6.5.2 counts */
 	size_t n, len, cap;
 	char *bytes;
-	struct h2_header fields[FIELDS_MAX];
+	struct h2_header fields[H2_HEADERS_RECEIVED_MAX];
 };
 
 static struct h2_fields *spare;
@@ -103,7 +102,7 @@ void h2_fields_add(struct h2_fields *block, const uint8_t *name, size_t name_len
 	struct h2_header *field;
 
 	block->list_bytes += name_len + value_len + 32;
-	if (block->list_bytes > block->max_bytes || block->n == FIELDS_MAX) {
+	if (block->list_bytes > block->max_bytes || block->n == H2_HEADERS_RECEIVED_MAX) {
 		/* A small block that inflates without end is an attack, not a mistake. */
 		if (block->list_bytes > (size_t)block->max_bytes * BOMB_TIMES)
 			block->verdict = H2_FIELDS_BOMB;

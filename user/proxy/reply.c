@@ -47,7 +47,7 @@ static void end_with_trailers(struct stream *stream, const struct h2_header *fie
 static void reply_grpc(struct stream *stream, const struct h2_header *extra, bool keep,
 		       enum grpc_status status, const char *message, size_t len)
 {
-	char encoded[MESSAGE_MAX * 2], number[4];
+	char encoded[MESSAGE_MAX * 3 + 1], number[4];
 	size_t n = 2;
 	struct h2_header headers[5] = {
 		HEADER(":status", "200"),

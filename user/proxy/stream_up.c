@@ -165,7 +165,7 @@ void stream_up_response(struct stream *stream, const struct h2_header *headers, 
 	const struct pool_endpoint *endpoint = stream->endpoint;
 	struct stream_headers response = { .fields = (struct h2_header *)headers, .n = n };
 	struct answer answer;
-	int status, err;
+	int status;
 
 	outcome_answered(stream, endpoint);
 	read_answer(&answer, headers, n);
@@ -197,11 +197,9 @@ void stream_up_response(struct stream *stream, const struct h2_header *headers, 
 		reply_error(stream, ERROR_NO_MEMORY);
 		return;
 	}
-	err = h2_submit_response(stream->down.h2, stream->down.id, response.fields, response.n,
-				 end);
-	if (err) {
-		reply_error(stream, ERROR_UNFORWARDABLE, stream->group->config->name,
-			    error_backend(stream, endpoint), strerror(-err));
+	if (h2_submit_response(stream->down.h2, stream->down.id, response.fields, response.n,
+			       end)) {
+		reply_error(stream, ERROR_NO_MEMORY);
 		return;
 	}
 	stream->response_started = true;
@@ -291,7 +289,7 @@ void stream_up_too_large(struct stream *stream)
 	stream_attempt_over(stream, stream->endpoint, OUTCOME_STATUS, GRPC_RESOURCE_EXHAUSTED);
 	reply_error(stream, ERROR_RESPONSE_HEADERS, stream->group->config->name,
 		    error_backend(stream, stream->endpoint),
-		    stream->endpoint->options.max_header_bytes);
+		    stream->endpoint->options.max_header_bytes, H2_HEADERS_RECEIVED_MAX);
 }
 
 /* The attempt has failed; processed: the backend may have acted on the call. True where another
@@ -338,8 +336,8 @@ void stream_up_closed(struct stream *stream, uint32_t code, bool unprocessed, bo
 		reply_error_after(stream, ERROR_BACKEND_RESET(status), group, backend,
 				  h2_error_name(code));
 	else
-		reply_error_after(stream, ERROR_BACKEND_BROKE(status), group, backend,
-				  h2_error_name(code));
+		reply_error(stream, ERROR_BACKEND_BROKE(status), group, backend,
+			    h2_error_name(code));
 }
 
 void stream_up_lost(struct stream *stream, const char *why, bool unsent)

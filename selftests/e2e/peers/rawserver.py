@@ -245,6 +245,22 @@ def _script_fail_at(connection, frame, moment, how, *rest):
             connection.sock.close()
 
 
+def _script_reset_after_bytes(connection, frame, code, size):
+    """Takes so much of the request first."""
+    if frame["kind"] == "DataFrame":
+        connection.taken = getattr(connection, "taken", 0) + len(frame["data"])
+        if connection.taken >= size:
+            connection.taken = 0
+            connection.reset(frame["stream"], code)
+
+
+def _script_flood(connection, frame, size):
+    """A response of so many bytes, as far as sluice's windows let it go."""
+    if frame.get("end"):
+        connection.headers(frame["stream"], HEADERS)
+        connection.data(frame["stream"], message(bytes(size)))
+
+
 def _script_bytes(connection, frame, raw):
     """Whatever bytes, at the first request."""
     if _is_request(frame):
