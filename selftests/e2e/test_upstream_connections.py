@@ -145,7 +145,7 @@ def test_who_waits_beside_a_full_connection_is_served_after_a_failed_connect(lab
 def test_response_headers_are_limited_by_the_groups_own_limit(lab, client, sluice):
     metadata = (("echo-large", "x" * 2000),)
     outcome = client.run(calls.unary, lab.target(port=SMALL), metadata=metadata)
-    assert outcome.code == 8 and "over the limit of 1024 bytes" in outcome.details, outcome
+    assert outcome.code == 8 and "over the limit (1024 bytes" in outcome.details, outcome
     assert client.run(calls.unary, lab.target(), metadata=metadata).code == 0
 
 
