@@ -6,12 +6,13 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "control/names.h"
 
 struct name_answer {
 	struct list link;
+	struct textmap_link by_host;
+	bool wanted; /* by the config that names_sweep looks at */
 	char *host;
 	uint32_t n;
 	uint8_t addresses[CHANNEL_ADDRESSES_MAX][16];
@@ -20,10 +21,12 @@ struct name_answer {
 void names_init(struct names *names)
 {
 	list_init(&names->answers);
+	names->by_host = (struct textmap){ 0 };
 }
 
-static void answer_free(struct name_answer *answer)
+static void answer_free(struct names *names, struct name_answer *answer)
 {
+	textmap_del(&names->by_host, &answer->by_host);
 	list_del(&answer->link);
 	free(answer->host);
 	free(answer);
@@ -36,17 +39,15 @@ void names_done(struct names *names)
 	if (!names->answers.next)
 		return;
 	list_for_each_safe(answer, tmp, &names->answers, link)
-		answer_free(answer);
+		answer_free(names, answer);
+	textmap_done(&names->by_host);
 }
 
 static struct name_answer *find(const struct names *names, const char *host)
 {
-	struct name_answer *answer;
+	struct textmap_link *link = textmap_find(&names->by_host, host);
 
-	list_for_each(answer, &names->answers, link)
-		if (!strcasecmp(answer->host, host))
-			return answer;
-	return NULL;
+	return link ? container_of(link, struct name_answer, by_host) : NULL;
 }
 
 int names_store(struct names *names, const struct channel_resolved *resolved)
@@ -62,7 +63,9 @@ int names_store(struct names *names, const struct channel_resolved *resolved)
 		if (!answer)
 			return -ENOMEM;
 		answer->host = strdup(resolved->host);
-		if (!answer->host) {
+		if (!answer->host ||
+		    textmap_add(&names->by_host, &answer->by_host, answer->host)) {
+			free(answer->host);
 			free(answer);
 			return -ENOMEM;
 		}
@@ -92,10 +95,41 @@ unsigned names_unanswered(const struct names *names, const struct config *config
 	return n;
 }
 
-static void add_endpoint(struct config_group *group, const struct addr *address, size_t backend)
+/* The addresses that a group has by now, for groups of any size: open addressing, half full at most. */
+struct address_set {
+	uint32_t *slots; /* index of the endpoint + 1; 0: free */
+	uint32_t mask;
+};
+
+static int set_init(struct address_set *set, size_t n)
 {
-	for (size_t i = 0; i < group->n_endpoints; i++)
-		if (addr_equal(&group->endpoints[i].address, address))
+	uint32_t size = 16;
+
+	while (size < 2 * n)
+		size *= 2;
+	set->slots = calloc(size, sizeof(*set->slots));
+	set->mask = size - 1;
+	return set->slots ? 0 : -ENOMEM;
+}
+
+static uint32_t address_hash(const struct addr *address)
+{
+	uint8_t bytes[16];
+	uint32_t hash = 2166136261u ^ addr_port(address); /* FNV-1a */
+
+	addr_to_mapped(address, bytes);
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		hash = (hash ^ bytes[i]) * 16777619u;
+	return hash;
+}
+
+static void add_endpoint(struct config_group *group, struct address_set *set,
+			 const struct addr *address, size_t backend)
+{
+	uint32_t at = address_hash(address) & set->mask;
+
+	for (; set->slots[at]; at = (at + 1) & set->mask)
+		if (addr_equal(&group->endpoints[set->slots[at] - 1].address, address))
 			return;
 	group->endpoints[group->n_endpoints++] = (struct config_endpoint){
 		.backend = (uint32_t)backend,
@@ -105,10 +139,12 @@ static void add_endpoint(struct config_group *group, const struct addr *address,
 		.drained = group->backends[backend].drain,
 		.address = *address,
 	};
+	set->slots[at] = (uint32_t)group->n_endpoints;
 }
 
 static int resolve_group(const struct names *names, struct config_group *group)
 {
+	struct address_set set;
 	size_t n = 0;
 
 	for (size_t b = 0; b < group->n_backends; b++) {
@@ -121,13 +157,15 @@ static int resolve_group(const struct names *names, struct config_group *group)
 	free(group->endpoints);
 	group->n_endpoints = 0;
 	group->endpoints = n ? calloc(n, sizeof(*group->endpoints)) : NULL;
-	if (n && !group->endpoints)
+	if (!n)
+		return 0;
+	if (!group->endpoints || set_init(&set, n))
 		return -ENOMEM;
 	for (size_t b = 0; b < group->n_backends; b++) {
 		const struct config_backend *backend = &group->backends[b];
 
 		if (!backend->is_name) {
-			add_endpoint(group, &backend->address, b);
+			add_endpoint(group, &set, &backend->address, b);
 			continue;
 		}
 		struct name_answer *answer = find(names, backend->host);
@@ -136,9 +174,10 @@ static int resolve_group(const struct names *names, struct config_group *group)
 			struct addr address;
 
 			addr_from_mapped(&address, answer->addresses[i], backend->port);
-			add_endpoint(group, &address, b);
+			add_endpoint(group, &set, &address, b);
 		}
 	}
+	free(set.slots);
 	return 0;
 }
 
@@ -153,21 +192,22 @@ int names_resolve(const struct names *names, struct config *config)
 	return 0;
 }
 
-static bool config_has(const struct config *config, const char *host)
-{
-	for (size_t g = 0; g < config->n_groups; g++)
-		for (size_t b = 0; b < config->groups[g].n_backends; b++)
-			if (config->groups[g].backends[b].is_name &&
-			    !strcasecmp(config->groups[g].backends[b].host, host))
-				return true;
-	return false;
-}
-
 void names_sweep(struct names *names, const struct config *config)
 {
 	struct name_answer *answer, *tmp;
 
+	list_for_each(answer, &names->answers, link)
+		answer->wanted = false;
+	for (size_t g = 0; g < config->n_groups; g++) {
+		for (size_t b = 0; b < config->groups[g].n_backends; b++) {
+			const struct config_backend *backend = &config->groups[g].backends[b];
+
+			answer = backend->is_name ? find(names, backend->host) : NULL;
+			if (answer)
+				answer->wanted = true;
+		}
+	}
 	list_for_each_safe(answer, tmp, &names->answers, link)
-		if (!config_has(config, answer->host))
-			answer_free(answer);
+		if (!answer->wanted)
+			answer_free(names, answer);
 }

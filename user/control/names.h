@@ -10,11 +10,13 @@
 #include <stdbool.h>
 
 #include "base/list.h"
+#include "base/textmap.h"
 #include "config/config.h"
 #include "shared/channel.h"
 
 struct names {
 	struct list answers;
+	struct textmap by_host;
 };
 
 void names_init(struct names *names);

@@ -13,10 +13,10 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/addr.h"
 #include "base/log.h"
+#include "base/textmap.h"
 
 #define TTL_MIN_S	5
 #define TTL_MAX_S	60
@@ -28,6 +28,7 @@
 
 struct name {
 	struct list link; /* of resolver->names */
+	struct textmap_link by_host;
 	struct resolver *resolver;
 	char *host;
 	bool wanted;	/* in the set given last */
@@ -58,6 +59,7 @@ struct resolver {
 	unsigned asking;
 	struct loop_timer timer;
 	struct list names;
+	struct textmap by_host;
 	struct list sockets;
 };
 
@@ -286,6 +288,7 @@ static void name_succeeded(struct name *name, const struct channel_resolved *ans
 static void name_free(struct name *name)
 {
 	loop_timer_cancel(name->resolver->loop, &name->timer);
+	textmap_del(&name->resolver->by_host, &name->by_host);
 	list_del(&name->link);
 	free(name->host);
 	free(name);
@@ -380,6 +383,7 @@ void resolver_free(struct resolver *resolver)
 		ares_destroy(resolver->channel);
 	list_for_each_safe(name, next_name, &resolver->names, link)
 		name_free(name);
+	textmap_done(&resolver->by_host);
 	list_for_each_safe(socket, next_socket, &resolver->sockets, link) {
 		loop_io_del(resolver->loop, &socket->io);
 		free(socket);
@@ -392,12 +396,9 @@ void resolver_free(struct resolver *resolver)
 
 static struct name *name_find(struct resolver *resolver, const char *host)
 {
-	struct name *name;
+	struct textmap_link *link = textmap_find(&resolver->by_host, host);
 
-	list_for_each(name, &resolver->names, link)
-		if (strcasecmp(name->host, host) == 0)
-			return name;
-	return NULL;
+	return link ? container_of(link, struct name, by_host) : NULL;
 }
 
 static struct name *name_new(struct resolver *resolver, const char *host)
@@ -409,7 +410,9 @@ static struct name *name_new(struct resolver *resolver, const char *host)
 	name->resolver = resolver;
 	name->timer.on_timer = on_name_timer;
 	name->host = strdup(host);
-	if (!name->host || loop_timer_set(resolver->loop, &name->timer, 0) < 0) {
+	if (!name->host || loop_timer_set(resolver->loop, &name->timer, 0) < 0 ||
+	    textmap_add(&resolver->by_host, &name->by_host, name->host)) {
+		loop_timer_cancel(resolver->loop, &name->timer);
 		free(name->host);
 		free(name);
 		return NULL;
