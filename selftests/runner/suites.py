@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The suites: what each builds, runs and counts."""
+import concurrent.futures
 import glob
 import os
 import re
@@ -19,6 +20,7 @@ BUILD_SECONDS = 900
 PROGRAM_SECONDS = 120
 LINT_SECONDS = 600
 E2E_SECONDS = 720
+FUZZ_INPUT_SECONDS = 20  # what takes one input longer hangs
 SKIPPED_EXIT = 77
 LINE_MAX = 160
 
@@ -169,27 +171,37 @@ def interop(tally, options):
 
 
 def e2e_sanitized(tally, options):
-    """Only what has no kernel part, and that in one mode: the other was run above."""
+    """Only what has no kernel part, and that in one mode: the other was run above. Of the suite
+    interop what is quick."""
     env = with_build(san_build(options), {**SANITIZER_ENV, "SLUICE_E2E_MODES": "off"})
-    _pytest(tally, env, "-m", "l7 and not interop", "-k", "not native")
+    _pytest(tally, env, "-m", "l7", "-k", "not native and not test_interop_languages")
+
+
+def _fuzz_one(options, name):
+    """(exit code, output) of one libFuzzer program; crashes and corpora stay below the build tree."""
+    corpus = os.path.join(options.build, "fuzz", "corpus", name)
+    seeds = f"selftests/fuzz/seeds/{name}"
+    os.makedirs(corpus, exist_ok=True)
+    command = [os.path.join(options.build, "fuzz", name), f"-max_total_time={options.seconds}",
+               f"-timeout={FUZZ_INPUT_SECONDS}", "-print_final_stats=1",
+               f"-artifact_prefix={options.build}/fuzz/{name}-", corpus]
+    command += [seeds] if os.path.isdir(seeds) else []
+    return process.run(command, options.seconds + 60, None, with_build(options.build))
 
 
 def fuzz(tally, options):
-    """libFuzzer programs; crashes and corpora stay below the build tree."""
-    for source in sorted(glob.glob("selftests/fuzz/fuzz_*.c")):
-        name = os.path.basename(source)[:-len(".c")]
-        corpus = os.path.join(options.build, "fuzz", "corpus", name)
-        seeds = f"selftests/fuzz/seeds/{name}"
-        os.makedirs(corpus, exist_ok=True)
-        command = [os.path.join(options.build, "fuzz", name), f"-max_total_time={options.seconds}",
-                   "-print_final_stats=1", f"-artifact_prefix={options.build}/fuzz/{name}-", corpus]
-        command += [seeds] if os.path.isdir(seeds) else []
-        code, output = process.run(command, options.seconds + 60, None, with_build(options.build))
-        tally.log(f"---- {name}\n{output}")
-        if code == 0:
-            runs = re.search(r"number_of_executed_units:\s*(\d+)", output)
-            tally.say(f"ok   {name}: {runs.group(1) if runs else '?'} inputs")
-            tally.add_pass()
-        else:
-            print(output[-4000:], flush=True)
-            tally.add_failure(name, process.how_it_ended(code))
+    """All programs, as many at once as there are processors."""
+    _make(tally, options, "fuzzers")
+    names = [os.path.basename(source)[:-len(".c")]
+             for source in sorted(glob.glob("selftests/fuzz/fuzz_*.c"))]
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        ended = pool.map(lambda name: _fuzz_one(options, name), names)
+        for name, (code, output) in zip(names, ended):
+            tally.log(f"---- {name}\n{output}")
+            if code == 0:
+                runs = re.search(r"number_of_executed_units:\s*(\d+)", output)
+                tally.say(f"ok   {name}: {runs.group(1) if runs else '?'} inputs")
+                tally.add_pass()
+            else:
+                print(output[-4000:], flush=True)
+                tally.add_failure(name, process.how_it_ended(code))
