@@ -125,7 +125,7 @@ static const struct schema_field connection_fields[] = {
 	  .max = 24 * HOUR, .preset = MINUTE },
 	{ "keepalive_interval", SCHEMA_DURATION, SCHEMA_OR_ZERO,
 	  NUMBER(config_group, keepalive_interval_ms), .min = 100, .max = HOUR,
-	  .preset = 10 * SECOND },
+	  .preset = 5 * MINUTE },
 	{ "keepalive_timeout", SCHEMA_DURATION, NUMBER(config_group, keepalive_timeout_ms),
 	  .min = 100, .max = 10 * MINUTE, .preset = 5 * SECOND },
 	{ "max_age", SCHEMA_DURATION, SCHEMA_OR_ZERO, NUMBER(config_group, max_age_ms),

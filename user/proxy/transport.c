@@ -15,6 +15,10 @@
 #include "proxy/tls.h"
 
 #define STALL_MS 60000u
+/* TCP's keepalive, where we connect: a host that is gone is found by STALL_MS, without PINGs that its
+ * server may find too many. */
+#define KEEPALIVE_IDLE_S     15
+#define KEEPALIVE_INTERVAL_S 10
 
 static void update_events(struct transport *transport)
 {
@@ -108,6 +112,15 @@ static int transport_init(struct transport *transport, struct loop *loop, int fd
 	return loop_io_add(loop, &transport->io, fd, events);
 }
 
+static void keep_alive(int fd)
+{
+	int one = 1, idle_s = KEEPALIVE_IDLE_S, interval_s = KEEPALIVE_INTERVAL_S;
+
+	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof(interval_s));
+}
+
 int transport_accept(struct transport *transport, struct loop *loop, int fd,
 		     struct tls_context *tls_context, const struct transport_events *events)
 {
@@ -154,6 +167,7 @@ int transport_connect(struct transport *transport, struct loop *loop, const stru
 			return -ENOMEM;
 		}
 	}
+	keep_alive(fd);
 	err = transport_init(transport, loop, fd, EPOLLOUT);
 	if (err) {
 		tls_free(transport->tls);

@@ -239,6 +239,9 @@ static void on_goaway(struct h2 *h2, int32_t last_id, uint32_t code)
 			 idle_ns(upstream) < REPLACE_IDLE_NS;
 
 	leave(upstream);
+	/* Mostly for our PINGs: gRPC's clients send half as many to this server from then on. */
+	if (code == H2_ENHANCE_YOUR_CALM && endpoint->options.keepalive_interval_ms < UINT32_MAX / 2)
+		endpoint->options.keepalive_interval_ms *= 2;
 	if (in_demand)
 		pool_open_next(endpoint);
 	pool_tend(endpoint);

@@ -71,7 +71,7 @@ static void defaults_hold_where_a_key_is_absent(void **state)
 	assert_int_equal(group->max_streams, 100);
 	assert_int_equal(group->connect_timeout_ms, 1000);
 	assert_int_equal(group->idle_timeout_ms, 60000);
-	assert_int_equal(group->keepalive_interval_ms, 10000);
+	assert_int_equal(group->keepalive_interval_ms, 300000);
 	assert_int_equal(group->keepalive_timeout_ms, 5000);
 	config_unref(config);
 }
