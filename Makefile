@@ -154,9 +154,9 @@ deps: ## install what is missing of packages.txt but the bench peers (root, apt)
 	@tools/deps.sh runtime build demo test
 
 .PHONY: check
-check: deps ## everything: build, lint, unit, bpf, end to end, interop, sanitizer runs (root for all of it)
+check: deps ## everything: build, lint, unit, bpf, end to end, interop, sanitizers, fuzzers (root for all of it)
 	@tools/deps.sh interop || true # what cannot be had is skipped, with the reason
-	@$(RUN) all
+	@$(RUN) --seconds $(FUZZ_SECONDS) all
 
 .PHONY: interop
 interop: deps ## other people's gRPC stacks and suites through sluice (fetches what they need)
@@ -181,7 +181,7 @@ bench: ## deps, build, then sluice against nghttpx, HAProxy and nginx (root)
 	@SLUICE_BUILD=$(abspath $(BUILD)) bench/run.sh
 
 # Each selftests/fuzz/fuzz_*.c against the library, all built by clang with libFuzzer.
-FUZZ_SECONDS ?= 30
+FUZZ_SECONDS ?= 60
 FUZZ_FLAGS := -fsanitize=address,undefined -fno-sanitize-recover=all
 FUZZ_OBJS := $(LIB_SRCS:%.c=$(BUILD)/fuzz/obj/%.o)
 FUZZ_BINS := $(patsubst selftests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard selftests/fuzz/fuzz_*.c))
@@ -201,8 +201,11 @@ $(BUILD)/fuzz/fuzz_%: selftests/fuzz/fuzz_%.c $(BUILD)/fuzz/libsluice.a
 	$(call say,FUZZ,$@)
 	$(Q)$(CLANG) $(FUZZ_CFLAGS) -fsanitize=fuzzer -MMD -MP -MF $@.d $(filter-out %.h,$^) $(LDFLAGS) $(LIBS) -o $@
 
+.PHONY: fuzzers
+fuzzers: $(FUZZ_BINS)
+
 .PHONY: fuzz
-fuzz: $(FUZZ_BINS) ## build the fuzzers and run each for FUZZ_SECONDS (30)
+fuzz: ## build the fuzzers and run each for FUZZ_SECONDS (60)
 	@$(RUN) --seconds $(FUZZ_SECONDS) fuzz
 
 # Manual pages: man/NAME.SECTION.scd.
@@ -245,7 +248,7 @@ install: all man ## install under $(DESTDIR)$(PREFIX)
 help: ## this list
 	@sed -nE 's/^([a-z][a-z-]*):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
 	@echo "Variables: V=1 (show the commands), CC, CLANG, CFLAGS, LDFLAGS, BUILD (build),"
-	@echo "           SANITIZE (address,undefined), PREFIX (/usr/local), DESTDIR, FUZZ_SECONDS (30)"
+	@echo "           SANITIZE (address,undefined), PREFIX (/usr/local), DESTDIR, FUZZ_SECONDS (60)"
 
 .PHONY: clean
 clean: ## remove build/

@@ -126,11 +126,12 @@ def _call(address):
     """A call on the one connection that all cases share: status, message, reset, seconds. None for
     the status where there was no end."""
     if _client["connection"] is None:
-        _client["connection"] = h2raw.Client(address, h2raw.tls_context()).hello()
+        _client["connection"] = h2raw.Client(
+            address, h2raw.tls_context()).hello(window=1 << 24)
         _client["stream"] = 1
     connection, stream = _client["connection"], _client["stream"]
     _client["stream"] += 2
-    connection.credit(0, 1 << 20)
+    connection.credit(0, 1 << 22)
     began = time.monotonic()
     try:
         answer = connection.call(stream, timeout=10, add=[("grpc-timeout", DEADLINE)])

