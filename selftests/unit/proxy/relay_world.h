@@ -151,6 +151,7 @@ static inline struct router *relay_router(unsigned n)
 	router->groups = calloc(1, sizeof(*router->groups));
 	router->groups[0].config = group;
 	router->groups[0].wrr = wrr_new(weights, n, 0);
+	router->groups[0].is_special = true; /* as tests change the group later */
 	return router;
 }
 
