@@ -66,7 +66,7 @@ static void refuse(struct stream *stream, const struct pool_endpoint *endpoint, 
 static void attempt(struct stream *stream, bool only_others)
 {
 	struct worker *worker = stream->worker;
-	bool full = false;
+	bool full = false, met_full = false;
 
 	while (stream->attempts < STREAM_ATTEMPTS_MAX) {
 		struct pool_endpoint *endpoint;
@@ -93,13 +93,14 @@ static void attempt(struct stream *stream, bool only_others)
 			refuse(stream, endpoint, err);
 			return;
 		}
-		if (err == -EDQUOT) /* another worker was faster: the next pick sees that it is full */
+		met_full = err == -EDQUOT; /* another worker was faster */
+		if (met_full)
 			stream_attempt_over(stream, endpoint, OUTCOME_CANCELLED, -1);
 		else
 			note_connect_failure(stream, endpoint, strerror(-err));
 		only_others = true;
 	}
-	if (full)
+	if (full || met_full)
 		breaker_backends_full(stream);
 	else
 		answer_no_backend(stream);

@@ -133,6 +133,7 @@ static inline struct router *relay_router(unsigned n)
 	group->max_header_bytes = 65536;
 	group->connect_timeout_ms = 2000;
 	group->idle_timeout_ms = 60000;
+	group->breaker.status = GRPC_UNAVAILABLE;
 	group->n_endpoints = n;
 	group->endpoints = calloc(n, sizeof(*group->endpoints));
 	for (unsigned i = 0; i < n; i++) {
@@ -246,6 +247,8 @@ static inline void relay_assert_quiet(void)
 	struct worker *worker = &relay.worker;
 
 	assert_int_equal(worker->stats->active_rpcs, 0);
+	assert_int_equal(worker->state.groups[0].active_calls, 0);
+	assert_int_equal(worker->state.groups[0].pending, 0);
 	for (int i = 0; i < BACKENDS; i++)
 		assert_int_equal(worker->state.backends[FIRST_BACKEND + i].active_rpcs, 0);
 	assert_int_equal(buf_in_use(), 0);
@@ -276,6 +279,7 @@ static inline void relay_done(void)
 		for (unsigned j = 0; j < relay.backends[i].n_accepted; j++)
 			free(relay.backends[i].sides[j]);
 	}
+	assert_int_equal(worker->state.groups[0].connections, 0);
 	pool_done(&worker->pool);
 	router_unref(worker->router);
 	close(relay.listen_fd);
