@@ -140,7 +140,7 @@ void dispatch_request(struct stream *stream, const struct router_listener *liste
 		reply_error(stream, ERROR_BAD_TIMEOUT);
 		return;
 	}
-	if (deadline_begin(stream, &facts) || (stream->route && retry_begin(stream)) ||
+	if (deadline_begin(stream, &facts) || retry_begin(stream) ||
 	    request_build(stream, listener->config, headers, n)) {
 		reply_error(stream, ERROR_NO_MEMORY);
 		return;

@@ -53,9 +53,14 @@ static int parse_digits(const char *text, size_t len, size_t max)
 	return value;
 }
 
-int grpc_status_parse(const char *text, size_t len)
+int grpc_number_parse(const char *text, size_t len)
 {
 	return parse_digits(text, len, 9);
+}
+
+int grpc_status_parse(const char *text, size_t len)
+{
+	return grpc_number_parse(text, len);
 }
 
 /* From the largest to the smallest. */

@@ -39,6 +39,9 @@ const char *grpc_status_name(int status);
  * empty, has anything but digits, or more than 9 of them. */
 int grpc_status_parse(const char *text, size_t len);
 
+/* A whole number of 1 to 9 digits and nothing else, or -EINVAL. */
+int grpc_number_parse(const char *text, size_t len);
+
 /* Room for the longest grpc-timeout and its NUL. */
 #define GRPC_TIMEOUT_TEXT_MAX 10
 /* 1 to 8 digits and one of H M S m u n, as nanoseconds; saturates at UINT64_MAX. A timeout of 0 is

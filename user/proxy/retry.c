@@ -104,7 +104,7 @@ static uint64_t next_pause(struct stream *stream)
 /* grpc-retry-pushback-ms. False: not to be tried again. */
 static bool obey(struct retry *retry, const struct h2_header *pushback, uint64_t *pause_ns)
 {
-	int ms = grpc_status_parse(pushback->value, pushback->value_len); /* digits, up to 9 */
+	int ms = grpc_number_parse(pushback->value, pushback->value_len);
 
 	if (ms < 0 || ms > PUSHBACK_MAX_MS)
 		return false;
@@ -165,7 +165,7 @@ static int mark_request(struct stream *stream)
 
 		if (!h2_header_is(field, name, sizeof(name) - 1))
 			continue;
-		before = grpc_status_parse(field->value, field->value_len); /* digits */
+		before = grpc_number_parse(field->value, field->value_len);
 		retry->client_attempts = before > 0 ? (uint32_t)before : 0;
 		retry->field = field;
 	}

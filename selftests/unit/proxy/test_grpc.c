@@ -257,6 +257,28 @@ static void http2_error_maps_as_grpc_documents(void **state)
 	assert_int_equal(grpc_status_from_h2(0xffffffff), GRPC_UNKNOWN);
 }
 
+/* google/rpc/code.proto. */
+static void a_status_has_an_http_status_for_what_is_not_grpc(void **state)
+{
+	static const int http[] = { 200, 499, 500, 400, 504, 404, 409, 403, 429,
+				    400, 409, 400, 501, 500, 503, 500, 401 };
+
+	for (int i = 0; i < GRPC_STATUS_COUNT; i++)
+		assert_int_equal(grpc_status_to_http(i), http[i]);
+	assert_int_equal(grpc_status_to_http(17), 500);
+	assert_int_equal(grpc_status_to_http(-1), 500);
+}
+
+static void a_number_is_digits_and_nothing_else(void **state)
+{
+	assert_int_equal(grpc_number_parse("0", 1), 0);
+	assert_int_equal(grpc_number_parse("999999999", 9), 999999999);
+	assert_int_equal(grpc_number_parse("1000000000", 10), -EINVAL);
+	assert_int_equal(grpc_number_parse("-1", 2), -EINVAL);
+	assert_int_equal(grpc_number_parse("", 0), -EINVAL);
+	assert_int_equal(grpc_number_parse("1 ", 2), -EINVAL);
+}
+
 static void an_answered_call_cancels_upstream(void **state)
 {
 	assert_int_equal(grpc_status_to_h2(GRPC_OK), H2_NO_ERROR);
@@ -283,6 +305,8 @@ int main(void)
 		cmocka_unit_test(content_type_tells_grpc_from_its_neighbours),
 		cmocka_unit_test(http_status_maps_as_grpc_documents),
 		cmocka_unit_test(http2_error_maps_as_grpc_documents),
+		cmocka_unit_test(a_status_has_an_http_status_for_what_is_not_grpc),
+		cmocka_unit_test(a_number_is_digits_and_nothing_else),
 		cmocka_unit_test(an_answered_call_cancels_upstream),
 	};
 
