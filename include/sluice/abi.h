@@ -217,7 +217,8 @@ struct sluice_backend {
 	__u32 forced;		    /* enum sluice_health: UP or DOWN by command; UNKNOWN: not forced */
 	__u32 file_weight;	    /* weight as the file has it, where a command changed it; else weight */
 	__u64 drain_until_ns;	    /* when its running calls are cut; 0: never */
-	__u64 spare[6];
+	__u64 eject_answered_ns;    /* when the trial's response began; 0: not yet */
+	__u64 spare[5];
 };
 
 /* routes: ARRAY, MMAPABLE, by route id. Name and listener: supervisor; the rest: workers' atomics. */

@@ -43,7 +43,7 @@ static void publish_new(struct sluice_backend *row, const struct config_endpoint
 	row->calls = row->failures = 0;
 	row->eject_state = SLUICE_EJECT_NONE;
 	row->eject_reason = row->eject_detail = row->eject_count = 0;
-	row->ejected_until_ns = row->eject_trial_ns = 0;
+	row->ejected_until_ns = row->eject_trial_ns = row->eject_answered_ns = 0;
 	row->consecutive_failures = 0;
 	row->outcomes = row->outcome_failures = row->outcome_latency_us = row->ejections = 0;
 }

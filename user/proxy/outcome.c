@@ -14,12 +14,15 @@
 
 void outcome_answered(struct stream *stream, const struct pool_endpoint *endpoint)
 {
-	uint64_t passed_us;
+	struct worker *worker = stream->worker;
+	uint64_t now_ns = loop_now(&worker->loop), passed_us;
 
-	(void)endpoint;
 	if (!stream->group->config->outlier.enabled || stream->attempt.latency_us)
 		return;
-	passed_us = (loop_now(&stream->worker->loop) - stream->attempt.started_ns) / 1000;
+	if (stream->attempt.trial)
+		eject_trial_answered(&worker->state.backends[endpoint->id],
+				     stream->attempt.started_ns, now_ns);
+	passed_us = (now_ns - stream->attempt.started_ns) / 1000;
 	stream->attempt.latency_us = passed_us < 1	    ? 1 :
 				     passed_us < UINT32_MAX ? (uint32_t)passed_us :
 							      UINT32_MAX;
@@ -44,6 +47,7 @@ static void tell_ejected(struct stream *stream, const struct pool_endpoint *endp
 static void trial_ended(struct stream *stream, const struct pool_endpoint *endpoint,
 			enum eject_trial how)
 {
+	const struct sluice_backend *row = &stream->worker->state.backends[endpoint->id];
 	const struct config_group *group = stream->group->config;
 	uint64_t duration_ns;
 
@@ -51,7 +55,8 @@ static void trial_ended(struct stream *stream, const struct pool_endpoint *endpo
 				      stream->attempt.started_ns, how,
 				      loop_now(&stream->worker->loop));
 	stream->attempt.trial = false;
-	if (how == EJECT_TRIAL_GOOD)
+	/* A trial that was taken over by another changes nothing. */
+	if (how == EJECT_TRIAL_GOOD && state_load32(&row->eject_state) == SLUICE_EJECT_NONE)
 		log_info("backend is back after its trial call", F_STR("group", group->name),
 			 F_STR("backend", endpoint->name));
 	else if (duration_ns)

@@ -188,7 +188,9 @@ static bool begin_attempt(const struct pick *pick, struct stream *stream, uint32
 	struct sluice_backend *row = &stream->worker->state.backends[backend];
 	bool trial = false;
 
-	if (eject_trial_is_due(row, outlier, pick->now_ns)) {
+	if (eject_trial_goes_well(row, outlier, pick->now_ns)) {
+		eject_lift(&stream->worker->state, backend, pick->now_ns);
+	} else if (eject_trial_is_due(row, outlier, pick->now_ns)) {
 		trial = eject_trial_begin(row, outlier, pick->now_ns);
 		if (!trial && !pick->any)
 			return false;

@@ -46,7 +46,8 @@ uint32_t eject_allowed(uint32_t n, uint32_t percent)
 
 /* ---- who is out ---- */
 
-/* A trial whose call never ends does not keep the backend out: after so long another may try. */
+/* A trial whose call never ends does not keep the backend out: after so long another may try, or where
+ * it was answered (a stream that goes on) the backend is well. */
 static uint64_t trial_limit_ns(const struct config_outlier *outlier)
 {
 	return outlier->base_ejection_ms * 1000000ull;
@@ -91,8 +92,24 @@ bool eject_trial_begin(struct sluice_backend *row, const struct config_outlier *
 	if (!trial_is_free(row, outlier, state_load64(&row->ejected_until_ns), now_ns) ||
 	    !swap64(&row->eject_trial_ns, trial_ns, now_ns))
 		return false;
+	state_store64(&row->eject_answered_ns, 0);
 	state_store32(&row->eject_state, SLUICE_EJECT_TRIAL);
 	return true;
+}
+
+void eject_trial_answered(struct sluice_backend *row, uint64_t trial_ns, uint64_t now_ns)
+{
+	if (state_load64(&row->eject_trial_ns) == trial_ns)
+		state_store64(&row->eject_answered_ns, now_ns);
+}
+
+bool eject_trial_goes_well(const struct sluice_backend *row, const struct config_outlier *outlier,
+			   uint64_t now_ns)
+{
+	uint64_t answered_ns = state_load64(&row->eject_answered_ns);
+
+	return state_load32(&row->eject_state) == SLUICE_EJECT_TRIAL && answered_ns &&
+	       now_ns > answered_ns && now_ns - answered_ns > trial_limit_ns(outlier);
 }
 
 /* ---- in and out ---- */

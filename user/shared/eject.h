@@ -27,6 +27,12 @@ bool eject_trial_is_due(const struct sluice_backend *row, const struct config_ou
 bool eject_trial_begin(struct sluice_backend *row, const struct config_outlier *outlier,
 		       uint64_t now_ns);
 
+/* The trial's response has begun. */
+void eject_trial_answered(struct sluice_backend *row, uint64_t trial_ns, uint64_t now_ns);
+/* Whether the trial is a long stream: answered, and going on well. Then the backend is to be lifted. */
+bool eject_trial_goes_well(const struct sluice_backend *row, const struct config_outlier *outlier,
+			   uint64_t now_ns);
+
 enum eject_trial {
 	EJECT_TRIAL_GOOD,    /* in again */
 	EJECT_TRIAL_BAD,     /* out again, for longer */

@@ -143,6 +143,23 @@ static void a_good_trial_brings_it_back(void **state)
 	pick_world_done();
 }
 
+static void a_stream_that_goes_on_is_a_good_trial(void **state)
+{
+	struct pool_endpoint endpoint = endpoint_of(0);
+	unsigned count[16];
+
+	begin(2);
+	begin_trial();
+	outcome_answered(&pick_world.stream, &endpoint);
+	pick_many(20, count);
+	assert_int_equal(count[0], 0);
+	pick_pass_time(31 * PICK_S);
+	pick_many(20, count);
+	assert_int_equal(count[0], 10);
+	assert_int_equal(pick_row(0)->eject_state, SLUICE_EJECT_NONE);
+	pick_world_done();
+}
+
 static void a_bad_trial_ejects_for_longer(void **state)
 {
 	begin(2);
@@ -224,6 +241,7 @@ int main(void)
 		cmocka_unit_test(so_many_failures_in_a_row_eject),
 		cmocka_unit_test(the_groups_share_holds),
 		cmocka_unit_test(a_good_trial_brings_it_back),
+		cmocka_unit_test(a_stream_that_goes_on_is_a_good_trial),
 		cmocka_unit_test(a_bad_trial_ejects_for_longer),
 		cmocka_unit_test(a_cancelled_trial_is_made_again),
 		cmocka_unit_test(a_client_that_gives_up_at_its_deadline_tells_of_the_backend),

@@ -226,6 +226,29 @@ static void test_a_trial_that_never_ends_is_taken_over(void **state)
 	assert_int_equal(row(0)->eject_state, SLUICE_EJECT_NONE);
 }
 
+/* Groups whose calls are streams without end: nobody would ever hear of a good trial. */
+static void test_a_trial_that_was_answered_and_goes_on_is_a_good_one(void **state)
+{
+	const struct config_outlier *outlier = &world.group.outlier;
+	uint64_t trial_ns;
+
+	(void)state;
+	eject(0);
+	world.now_ns += 31 * S;
+	trial_ns = world.now_ns;
+	assert_true(begin_trial(0));
+	eject_trial_answered(row(0), trial_ns - 1, world.now_ns); /* another's */
+	world.now_ns += 31 * S;
+	assert_false(eject_trial_goes_well(row(0), outlier, world.now_ns));
+	eject_trial_answered(row(0), trial_ns, world.now_ns);
+	world.now_ns += 30 * S;
+	assert_false(eject_trial_goes_well(row(0), outlier, world.now_ns));
+	world.now_ns += S;
+	assert_true(eject_trial_goes_well(row(0), outlier, world.now_ns));
+	assert_true(begin_trial(0)); /* the next one's is its own */
+	assert_false(eject_trial_goes_well(row(0), outlier, world.now_ns));
+}
+
 static void test_ejections_are_forgotten_with_time(void **state)
 {
 	(void)state;
@@ -394,6 +417,7 @@ int main(void)
 		TEST(test_each_bad_trial_lengthens_it_up_to_the_maximum),
 		TEST(test_a_trial_that_came_to_nothing_leaves_it_to_the_next),
 		TEST(test_a_trial_that_never_ends_is_taken_over),
+		TEST(test_a_trial_that_was_answered_and_goes_on_is_a_good_one),
 		TEST(test_ejections_are_forgotten_with_time),
 		TEST(test_without_detection_only_the_time_counts),
 		TEST(test_the_share_holds_against_all_workers_at_once),
