@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """gRPC's negative HTTP/2 servers (its document negative-http2-test-descriptions) on python3-h2: they
-answer Echo.Unary, and break off as their names say. For an agent."""
+answer Echo.Unary, and break off as their names say. And early_end: a whole answer, and the reset
+that RFC 9113 8.1 allows, while the client still sends. For an agent."""
 import socket
 import threading
 import time
@@ -16,6 +17,7 @@ import echo_pb2
 HEADERS = [(":status", "200"), ("content-type", "application/grpc")]
 TRAILERS = [("grpc-status", "0")]
 REPLY_BYTES = 100000
+EARLY_BYTES = 1 << 20
 
 _server = {}
 
@@ -35,6 +37,7 @@ class _Connection:
             h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: streams})
         self.h2.initiate_connection()
         self.requests = self.running = 0
+        self.begun = set()
         self.flush()
 
     def flush(self):
@@ -99,6 +102,9 @@ class _Connection:
             _server["calls"].append((self.number, event.stream_id))
         elif isinstance(event, h2.events.DataReceived):
             self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+            if _server["case"] == "early_end" and event.stream_id not in self.begun:
+                self.begun.add(event.stream_id)
+                self.end_early(event.stream_id)
         elif isinstance(event, h2.events.StreamEnded):
             if _server["case"] == "max_streams":  # slowly, so that others have to wait
                 threading.Timer(0.05, self.answer_later, (event.stream_id,)).start()
@@ -108,6 +114,14 @@ class _Connection:
             _server["pings"].append(event.ping_data)
         elif isinstance(event, h2.events.StreamReset):
             self.waiting.pop(event.stream_id, None)
+
+    def end_early(self, stream):
+        def end():
+            self.finish(stream)
+            self.h2.reset_stream(stream, h2.errors.ErrorCodes.NO_ERROR)
+
+        self.h2.send_headers(stream, HEADERS)
+        self.write(stream, _message(EARLY_BYTES), end)
 
     def answer_later(self, stream):
         with _server["lock"]:
