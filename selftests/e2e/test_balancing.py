@@ -112,7 +112,12 @@ def test_a_key_keeps_its_backend_on_every_worker_over_reload_and_failure(lab, cl
     assert client.run(_by_key, lab.target(port=444), KEYS) == before
 
 
-def test_without_a_key_the_source_is_it(lab, client, sluice):
+def test_calls_without_the_key_are_spread(lab, client, sluice):
+    got = count(client, lab.target(port=444), 90)
+    assert len(got) == 3 and min(got.values()) > 10
+
+
+def test_without_a_hash_the_source_is_the_key(lab, client, sluice):
     assert len(count(client, lab.target(port=445), 20)) == 1
     assert count(client, lab.target(port=445), 1) == \
         count(client, lab.target(port=445, tag="other"), 1)

@@ -55,8 +55,8 @@ const struct route *route_match(struct route_table *table, const struct route_fa
 				const struct route_trace *trace);
 /* The group of the next call on this route, as an index into config.groups. Only where it has one. */
 uint32_t route_group(const struct route *route, const struct route_facts *facts);
-/* Equal for equal keys, on every worker and node. 0 for KEY_NONE. Of IPv6 sources the first 64 bits
- * count: a client has the rest to choose from. */
+/* Equal for equal keys, on every worker and node. 0 where the call has no such key. Of IPv6 sources the
+ * first 64 bits count: a client has the rest to choose from. */
 uint64_t route_key_hash(const struct config_key *key, const struct route_facts *facts);
 /* The same for one route and with a secret, so that clients cannot make two keys alike. */
 uint64_t route_key_secret_hash(const struct config_key *key, const struct route_facts *facts,

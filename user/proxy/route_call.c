@@ -112,7 +112,11 @@ bool route_call(struct stream *stream, const struct router_listener *listener,
 		return false;
 	}
 	stream->group = &stream->router->groups[route_group(stream->route, &facts)];
-	if (stream->group->config->balance == BALANCE_CONSISTENT_HASH)
+	if (stream->group->config->balance == BALANCE_CONSISTENT_HASH) {
 		stream->hash = route_key_hash(&stream->group->config->hash_key, &facts);
+		/* Calls without the key are not one caller, all for one backend. */
+		if (!stream->hash)
+			stream->hash = worker_random(stream->worker);
+	}
 	return true;
 }

@@ -159,10 +159,8 @@ uint64_t route_key_hash(const struct config_key *key, const struct route_facts *
 {
 	struct key_bytes bytes;
 
-	if (key->source == KEY_NONE)
-		return 0;
 	read_key(&bytes, key, facts);
-	return siphash(hash_key, bytes.bytes ? bytes.bytes : "", bytes.len);
+	return bytes.bytes ? siphash(hash_key, bytes.bytes, bytes.len) : 0;
 }
 
 uint64_t route_key_secret_hash(const struct config_key *key, const struct route_facts *facts,
