@@ -247,10 +247,15 @@ def _hang(address, path):
     return _answers(address, [grpc(path)])
 
 
+def wait_until_asked(raw, path):
+    wait_for(lambda: path in [dict(r)[":path"] for r in raw.run(rawserver.requests)], 5,
+             f"{path} is at the backend")
+
+
 def test_drained(lab, client, sluice, raw):
     raw.run(rawserver.script, "hang")
     future = client.start(_hang, (lab.world.lb.address, lab.world.port(443)), "/DRAINED")
-    wait_for(lambda: raw.run(rawserver.requests), 5, "the call is at the backend")
+    wait_until_asked(raw, "/DRAINED")
     done = sluice.ctl.raw("drain", "DRAINED", raw.address, "--for", "300ms")
     assert done.returncode == 0, done.stderr
     check("DRAINED", future.result(10), sluice)
@@ -260,6 +265,6 @@ def test_shutdown(lab, client, sluice, raw):
     """The last one: it stops the daemon."""
     raw.run(rawserver.script, "hang")
     future = client.start(_hang, (lab.world.lb.address, lab.world.port(443)), "/PLAIN")
-    wait_for(lambda: raw.run(rawserver.requests), 5, "the call is at the backend")
+    wait_until_asked(raw, "/PLAIN")
     sluice.stop()
     check("SHUTDOWN", future.result(10), sluice)
