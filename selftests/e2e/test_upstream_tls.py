@@ -127,23 +127,24 @@ def test_calls_over_tls(lab, client, sluice, name):
 
 
 @pytest.mark.parametrize("name,reason", [
-    ("wrong-name", "TLS: hostname mismatch"),
-    ("wrong-ca", "TLS: unable to get local issuer certificate"),
-    ("system-cas", "TLS: unable to get local issuer certificate"),
-    ("expired", "TLS: certificate has expired"),
-    ("no-certificate", "TLS: "),
-    ("stranger", "TLS: "),
-    ("strict-none", "TLS: tlsv13 alert certificate required"),
-    ("strict-stranger", "TLS: tlsv1 alert unknown ca"),
-    ("no-alpn", "TLS: the backend does not choose h2 (ALPN)"),
-    ("silent", "TLS: TLS handshake timed out"),
-    ("plain", "TLS: "),
+    ("wrong-name", "hostname mismatch"),
+    ("wrong-ca", "unable to get local issuer certificate"),
+    ("system-cas", "unable to get local issuer certificate"),
+    ("expired", "certificate has expired"),
+    ("no-certificate", ""),
+    ("stranger", ""),
+    ("strict-none", "alert certificate required"),
+    ("strict-stranger", "alert unknown ca"),
+    ("no-alpn", "the backend does not choose h2 (ALPN)"),
+    ("silent", "handshake timed out"),
+    ("plain", ""),
 ])
 def test_what_is_wrong_is_said_at_once(lab, client, sluice, peers, name, reason):
     outcome = call(lab, client, name)
     port = groups(peers)[name][0]
     assert outcome.code == 14, outcome
-    assert f'group "{name}": connect to {peers.address(lab, port)}: {reason}' in outcome.details
+    assert f'group "{name}": connect to {peers.address(lab, port)}: TLS: ' in outcome.details
+    assert reason in outcome.details
     assert outcome.seconds < 5
 
 
