@@ -43,6 +43,14 @@ struct backend {
 	char path[128], authority[128], content_type[64], timeout[16];
 	uint8_t body[300];
 	size_t body_len;
+	/* Watch */
+	bool has_watch; /* else it answers UNIMPLEMENTED */
+	unsigned n_watches;
+	struct h2 *watch_h2; /* the one that stands; NULL: none */
+	int32_t watch;
+	uint8_t told[512]; /* waits to go out */
+	size_t told_len;
+	int watch_end; /* grpc-status that ends it; -1: none */
 };
 
 struct world {
@@ -81,6 +89,14 @@ void backend_listen(struct backend *backend);
 void backend_kill(struct backend *backend);
 /* Sends GOAWAY on every connection and closes it in order. */
 void backend_goaway(struct backend *backend);
+
+/* Sends these bytes on the Watch that stands; without one fails the test. */
+void backend_tell(struct backend *backend, const uint8_t *bytes, size_t len);
+/* A HealthCheckResponse. */
+void backend_tell_status(struct backend *backend, uint8_t status);
+/* Ends the Watch with a grpc-status, or (reset) by RST_STREAM with that code. */
+void backend_end_watch(struct backend *backend, int status);
+void backend_reset_watch(struct backend *backend, uint32_t code);
 
 /* One turn of the loop, at most 10 ms. */
 void world_turn(struct world *world);
