@@ -163,7 +163,7 @@ struct config_breaker {
 /* Outlier detection; each kind is off where its threshold is 0. */
 struct config_outlier {
 	bool enabled;
-	uint32_t codes;		       /* bit n: grpc-status n is a failure. Resets and lost connections are */
+	uint32_t codes;		       /* bit n: grpc-status n is a failure, as lost connections are */
 	uint32_t consecutive_failures;
 	uint32_t interval_ms;	       /* of the looks at success rate and latency */
 	uint32_t min_calls;	       /* a backend and interval, to be judged by them */

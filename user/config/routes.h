@@ -68,7 +68,8 @@ struct config_match {
 	struct prefix *sources;
 	size_t n_sources;
 	struct config_texts snis; /* as hosts */
-	struct config_texts sans; /* a name in the client's verified certificate (DNS, URI, email, IP); as hosts */
+	struct config_texts sans; /* names in the client's verified certificate (DNS, URI, e-mail, IP);
+				   * as hosts, but URIs and e-mails keep their large letters */
 };
 
 /* What a call is told apart by: for limits, sticky splits, consistent hashing. */

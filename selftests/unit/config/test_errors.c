@@ -152,7 +152,8 @@ static void wrong_types_say_what_stands_there_and_what_should(void **state)
 		  "f:1:29: format \"xml\" is unknown, want text or json\n" },
 		{ IN_LISTENER("  protocol: http"),
 		  "f:7:13: protocol \"http\" is unknown, want https\n" },
-		{ IN_GROUP("  protocol: http"), "f:5:13: protocol \"http\" is unknown, want grpc or http2\n" },
+		{ IN_GROUP("  protocol: http"), "f:5:13: protocol \"http\" is unknown, want "
+		  "grpc or http2\n" },
 		{ IN_GROUP("  balance: best"), "f:5:12: balance \"best\" is unknown, want "
 					       "weighted_round_robin, least_request, "
 					       "consistent_hash or random\n" },

@@ -113,8 +113,10 @@ static void outlier_detection_is_bounded(void **state)
 		  "f:5:37: success_rate \"0.05\" is out of range, want 0 (off) or 0.1 to 100\n"
 		  "f:5:52: latency \"1\" is out of range, want 0 (off) or 1.1 to 1000\n" },
 		{ IN_GROUP("  outlier_detection: {success_rate: 1.9x, latency: \"3\", min_backends: 1}"),
-		  "f:5:37: success_rate is text (\"1.9x\"), want a number of at most three decimals such as 1.9\n"
-		  "f:5:52: latency is text in quotes (\"3\"), want a number of at most three decimals such as 1.9\n"
+		  "f:5:37: success_rate is text (\"1.9x\"), want a number of at most three "
+		  "decimals such as 1.9\n"
+		  "f:5:52: latency is text in quotes (\"3\"), want a number of at most three "
+		  "decimals such as 1.9\n"
 		  "f:5:71: min_backends \"1\" is out of range, want 2 to 1000\n" },
 		{ IN_GROUP("  outlier_detection: {latency: 1.2345, ejection: {share: -5%}}"),
 		  "f:5:32: latency is a number (\"1.2345\"), want a number of at most three decimals "

@@ -98,9 +98,11 @@ static void groups_of_routes_must_be_defined(void **state)
 		{ ROUTE("mirror: {group: h, share: 100.01%}"),
 		  "f:7:42: share \"100.01%\" is out of range, want 0.01% to 100%\n" },
 		{ ROUTE("mirror: {group: h, share: 5}"),
-		  "f:7:42: share \"5\" has no unit, want %: a share of at most two decimals such as 0.25%\n" },
+		  "f:7:42: share \"5\" has no unit, want %: a share of at most two decimals "
+		  "such as 0.25%\n" },
 		{ ROUTE("mirror: {group: h, share: 0.125%}"),
-		  "f:7:42: share is text (\"0.125%\"), want a share of at most two decimals such as 0.25%\n" },
+		  "f:7:42: share is text (\"0.125%\"), want a share of at most two decimals "
+		  "such as 0.25%\n" },
 	};
 
 	EXPECT(cases);
