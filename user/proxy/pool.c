@@ -103,7 +103,7 @@ static int apply_settings(struct pool_endpoint *endpoint, const struct router_gr
 	};
 	endpoint->group = group->id;
 	endpoint->breaker = group->breaker;
-	endpoint->min_connections = group->min_connections;
+	endpoint->min_connections = config->weight ? group->min_connections : 0;
 	endpoint->max_connections = group->max_connections;
 	endpoint->idle_timeout_ms = group->idle_timeout_ms;
 	endpoint->max_age_ms = group->max_age_ms;

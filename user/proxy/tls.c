@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tls.c - a TLS connection, either side, see tls.h. Its BIO reads straight from the socket and gathers what OpenSSL
- * writes, record by record, in one scratch area of the process, so that a turn's records leave in
- * one system call; only what the socket does not take is kept with the connection.
+ * tls.c - a TLS connection, either side, see tls.h. Its BIO reads straight from the socket and gathers
+ * what OpenSSL writes, record by record, in one scratch area of the process, so that a turn's records
+ * leave in one system call; only what the socket does not take is kept with the connection.
  */
 #include "proxy/tls_internal.h"
 

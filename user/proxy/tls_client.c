@@ -97,14 +97,14 @@ static bool digest_add(EVP_MD_CTX *digest, const void *bytes, size_t len)
 	       (!len || EVP_DigestUpdate(digest, bytes, len) == 1);
 }
 
+/* Equal CAs are one store while a context holds them. */
 static bool digest_settings(struct tls_context *context, const struct config_upstream_tls *config)
 {
 	const struct config_certificate *own = config->certificate;
 	const char *name = config->server_name;
 	EVP_MD_CTX *digest = EVP_MD_CTX_new();
 	bool ok = digest && EVP_DigestInit_ex(digest, EVP_sha256(), NULL) == 1 &&
-		  digest_add(digest, &config->verify, sizeof(config->verify)) &&
-		  digest_add(digest, config->ca_pem, config->verify ? config->ca_len : 0) &&
+		  digest_add(digest, &context->store, sizeof(context->store)) &&
 		  digest_add(digest, name, name ? strlen(name) : 0) &&
 		  digest_add(digest, own ? own->chain_pem : NULL, own ? own->chain_len : 0) &&
 		  digest_add(digest, own ? own->key_pem : NULL, own ? own->key_len : 0) &&
@@ -126,15 +126,15 @@ struct tls_context *tls_client_context_new(const struct config_upstream_tls *con
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
 	SSL_CTX_set_timeout(ctx, SESSION_SECONDS);
 	SSL_CTX_sess_set_new_cb(ctx, on_session);
-	if (!digest_settings(context, config) ||
-	    SSL_CTX_set_alpn_protos(ctx, (const unsigned char *)"\2h2", 3)) {
-		tls_why(why, why_size, "TLS settings");
-		goto fail;
-	}
 	if (config->verify) {
 		if (tls_context_cas(context, config->ca_pem, config->ca_len, false, why, why_size))
 			goto fail;
 		SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+	}
+	if (!digest_settings(context, config) ||
+	    SSL_CTX_set_alpn_protos(ctx, (const unsigned char *)"\2h2", 3)) {
+		tls_why(why, why_size, "TLS settings");
+		goto fail;
 	}
 	if (config->certificate &&
 	    tls_context_certificate(context, config->certificate, why, why_size))

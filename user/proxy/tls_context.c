@@ -20,7 +20,8 @@
 struct tls_store {
 	struct tls_store *next;
 	unsigned refs;
-	uint8_t digest[32]; /* of the PEM bytes */
+	uint8_t *pem; /* a copy */
+	size_t len;
 	X509_STORE *store;
 };
 
@@ -46,6 +47,7 @@ static void store_unref(struct tls_store *store)
 		at = &(*at)->next;
 	*at = store->next;
 	X509_STORE_free(store->store);
+	free(store->pem);
 	free(store);
 }
 
@@ -80,27 +82,27 @@ out:
 
 static struct tls_store *store_get(const uint8_t *pem, size_t len, char *why, size_t why_size)
 {
-	uint8_t digest[32];
 	struct tls_store *store;
 
 	snprintf(why, why_size, "no memory");
-	if (EVP_Digest(pem, len, digest, NULL, EVP_sha256(), NULL) != 1)
-		return NULL;
 	for (store = stores; store; store = store->next)
-		if (!memcmp(store->digest, digest, sizeof(digest))) {
+		if (store->len == len && !memcmp(store->pem, pem, len)) {
 			store->refs++;
 			return store;
 		}
 	store = calloc(1, sizeof(*store));
 	if (!store)
 		return NULL;
+	store->pem = malloc(len + 1);
 	store->store = X509_STORE_new();
-	if (!store->store || store_read(store->store, pem, len, why, why_size)) {
+	if (!store->pem || !store->store || store_read(store->store, pem, len, why, why_size)) {
 		X509_STORE_free(store->store);
+		free(store->pem);
 		free(store);
 		return NULL;
 	}
-	memcpy(store->digest, digest, sizeof(digest));
+	memcpy(store->pem, pem, len);
+	store->len = len;
 	store->refs = 1;
 	store->next = stores;
 	stores = store;

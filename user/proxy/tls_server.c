@@ -84,16 +84,19 @@ static int on_ticket_key(SSL *ssl, unsigned char name[16], unsigned char *iv,
 }
 
 /* Tickets hold who the client was, as verified by this listener's CAs: under another listener's,
- * or these CAs' successors, they must mean nothing. */
+ * or these CAs' successors, they must mean nothing; nor may one that was given to a client without
+ * a certificate get it in where one is required. */
 static bool bind_sessions(SSL_CTX *ctx, const struct config_listener *config)
 {
 	uint8_t id[32] = "sluice";
 	unsigned len = 6;
 
-	if (config->client_ca_pem &&
-	    EVP_Digest(config->client_ca_pem, config->client_ca_len, id, &len, EVP_sha256(),
-		       NULL) != 1)
-		return false;
+	if (config->client_ca_pem) {
+		if (EVP_Digest(config->client_ca_pem, config->client_ca_len, id, &len,
+			       EVP_sha256(), NULL) != 1)
+			return false;
+		id[0] ^= config->client_required;
+	}
 	return SSL_CTX_set_session_id_context(ctx, id, len) == 1;
 }
 

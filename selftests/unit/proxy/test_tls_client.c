@@ -387,6 +387,7 @@ static void a_session_means_nothing_under_other_cas(void **state)
 	struct tls_context *serving = server(&backend, &ca, true);
 	struct tls_context *strict = server(&backend, &other_ca, true);
 	struct tls_context *plain = server(&backend, NULL, false);
+	struct tls_context *optional = server(&backend, &ca, false);
 	struct tls_context *asking = connecting(&ca, &client), *none = connecting(&ca, NULL);
 	struct pair pair;
 
@@ -395,14 +396,20 @@ static void a_session_means_nothing_under_other_cas(void **state)
 	assert_int_equal(pair.client_says, 1);
 	pair_close(&pair);
 	shakes(strict, asking, "backend.test", "alert unknown ca");
-	/* Nor does one of a listener that asks nobody let anyone in. */
+	/* Nor does one of a listener that asks nobody, or lets all in, help where a certificate is
+	 * required. */
 	pair_open(&pair, plain, none, "backend.test");
+	assert_int_equal(pair.client_says, 1);
+	pair_close(&pair);
+	shakes(serving, none, "backend.test", "alert certificate required");
+	pair_open(&pair, optional, none, "backend.test");
 	assert_int_equal(pair.client_says, 1);
 	pair_close(&pair);
 	shakes(serving, none, "backend.test", "alert certificate required");
 	tls_context_free(serving);
 	tls_context_free(strict);
 	tls_context_free(plain);
+	tls_context_free(optional);
 	tls_context_free(asking);
 	tls_context_free(none);
 }
