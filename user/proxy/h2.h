@@ -56,8 +56,12 @@ struct tls_context;
 struct h2_header {
 	const char *name, *value; /* name in lower case; both NUL-terminated when received */
 	uint32_t name_len, value_len;
-	bool sensitive; /* never indexed by HPACK, RFC 7541 7.1.3 */
+	uint8_t sensitive; /* true: never indexed by HPACK, RFC 7541 7.1.3; or H2_VERBATIM */
 };
+
+/* Never indexed, and not compressed either: for values that no other field will have. With less than
+ * 16 KiB each in name and value; not of pseudo-headers. */
+#define H2_VERBATIM 2
 
 static inline bool h2_header_is(const struct h2_header *header, const char *name, size_t len)
 {

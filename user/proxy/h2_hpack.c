@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <nghttp2/nghttp2.h>
+#include <string.h>
 
 #include "proxy/h2_mem.h"
 #include "proxy/h2_session.h"
@@ -85,9 +86,13 @@ int h2_hpack_decode(struct h2_codec **decoder, struct h2_fields *block, const ui
 /* One block is encoded at a time. */
 static nghttp2_nv nv_scratch[H2_HEADERS_MAX];
 
-static void fill_scratch(const struct h2_header *headers, size_t n)
+/* Whether any of them is to go out verbatim. */
+static bool fill_scratch(const struct h2_header *headers, size_t n)
 {
+	bool verbatim = false;
+
 	for (size_t i = 0; i < n; i++) {
+		verbatim |= headers[i].sensitive == H2_VERBATIM;
 		nv_scratch[i].name = (uint8_t *)(uintptr_t)headers[i].name;
 		nv_scratch[i].namelen = headers[i].name_len;
 		nv_scratch[i].value = (uint8_t *)(uintptr_t)headers[i].value;
@@ -95,6 +100,7 @@ static void fill_scratch(const struct h2_header *headers, size_t n)
 		nv_scratch[i].flags = headers[i].sensitive ? NGHTTP2_NV_FLAG_NO_INDEX :
 							     NGHTTP2_NV_FLAG_NONE;
 	}
+	return verbatim;
 }
 
 size_t h2_hpack_bound(const struct h2_header *headers, size_t n)
@@ -106,17 +112,59 @@ size_t h2_hpack_bound(const struct h2_header *headers, size_t n)
 	return bound;
 }
 
+/* RFC 7541 5.2, not Huffman-coded; less than 16 KiB. */
+static uint8_t *put_text(uint8_t *at, const char *text, size_t len)
+{
+	if (len < 127) {
+		*at++ = (uint8_t)len;
+	} else {
+		*at++ = 127;
+		len -= 127;
+		if (len >= 128)
+			*at++ = (uint8_t)(len & 127) | 128;
+		*at++ = (uint8_t)(len >= 128 ? len >> 7 : len);
+		len += 127;
+	}
+	memcpy(at, text, len);
+	return at + len;
+}
+
+/* RFC 7541 6.2.3: a literal never indexed leaves no trace in the table, so nghttp2 need not know. */
+static size_t put_verbatim(uint8_t *dst, const struct h2_header *header)
+{
+	uint8_t *at = dst;
+
+	*at++ = 0x10;
+	at = put_text(at, header->name, header->name_len);
+	at = put_text(at, header->value, header->value_len);
+	return (size_t)(at - dst);
+}
+
 ssize_t h2_hpack_encode(struct h2_codec **encoder, uint8_t *dst, size_t size,
 			const struct h2_header *headers, size_t n)
 {
 	nghttp2_hd_deflater *hd = deflater(encoder);
-	ssize_t len;
+	bool verbatim;
+	size_t at = 0;
 
 	if (!hd)
 		return -ENOMEM;
-	fill_scratch(headers, n);
-	len = nghttp2_hd_deflate_hd(hd, dst, size, nv_scratch, n);
-	return len < 0 ? -ENOMEM : len;
+	verbatim = fill_scratch(headers, n);
+	for (size_t i = 0, first = 0; i < n || first < n; first = i) {
+		ssize_t len;
+
+		while (verbatim && i < n && headers[i].sensitive != H2_VERBATIM)
+			i++;
+		if (!verbatim)
+			i = n;
+		len = nghttp2_hd_deflate_hd(hd, dst + at, size - at, &nv_scratch[first], i - first);
+		if (len < 0)
+			return -ENOMEM;
+		at += (size_t)len;
+		for (; i < n && headers[i].sensitive == H2_VERBATIM; i++)
+			at += put_verbatim(dst + at, &headers[i]);
+	}
+	return (ssize_t)at;
 }
 
 int h2_hpack_set_table_size(struct h2_codec **encoder, uint32_t size)

@@ -19,10 +19,10 @@
 struct lookup {
 	struct route_table *table;
 	const struct route_facts *facts;
-	const char *path; /* without a query */
+	const char *path; /* without a query; NULL until it is asked for, as host */
 	size_t path_len;
 	struct route_host host;
-	bool host_read, host_fits; /* worked out when the first condition asks */
+	bool host_read, host_fits;
 	bool keys_read;
 	size_t regexes_left;
 };
@@ -91,6 +91,18 @@ static const struct h2_header *find_header(const struct route_facts *facts, cons
 	return NULL;
 }
 
+static void read_path(struct lookup *lookup)
+{
+	const struct h2_header *path = find_header(lookup->facts, ":path", 5);
+	const char *query;
+
+	lookup->path = path ? path->value : "";
+	lookup->path_len = path ? path->value_len : 0;
+	query = memchr(lookup->path, '?', lookup->path_len);
+	if (query)
+		lookup->path_len = (size_t)(query - lookup->path);
+}
+
 /* :authority, or where there is none, host. NULL: longer than any name that could match. */
 static const struct route_host *host_of(struct lookup *lookup)
 {
@@ -156,6 +168,8 @@ static bool path_holds(struct lookup *lookup, const struct route_path *path)
 static bool paths_hold(struct lookup *lookup, const struct route_conditions *conditions)
 {
 	lookup->table->checked++;
+	if (!lookup->path)
+		read_path(lookup);
 	for (size_t i = 0; i < conditions->n_paths; i++)
 		if (path_holds(lookup, &conditions->paths[i]))
 			return true;
@@ -345,8 +359,10 @@ static void find_candidates(struct lookup *lookup, struct candidates *candidates
 	size_t service = 0;
 
 	candidates->n = 0;
-	if (table->by_path.n || table->by_host_path.n)
+	if (table->by_path.n || table->by_host_path.n) {
+		read_path(lookup);
 		service = service_len(lookup->path, lookup->path_len);
+	}
 	if (table->by_path.n) {
 		candidates_add(candidates,
 			       route_index_find(&table->by_path, lookup->path, lookup->path_len));
@@ -398,16 +414,9 @@ static bool next_candidate(struct candidates *candidates, uint32_t *number)
 static void lookup_begin(struct lookup *lookup, struct route_table *table,
 			 const struct route_facts *facts)
 {
-	const struct h2_header *path = find_header(facts, ":path", 5);
-	const char *query;
-
 	lookup->table = table;
 	lookup->facts = facts;
-	lookup->path = path ? path->value : "";
-	lookup->path_len = path ? path->value_len : 0;
-	query = memchr(lookup->path, '?', lookup->path_len);
-	if (query)
-		lookup->path_len = (size_t)(query - lookup->path);
+	lookup->path = NULL;
 	lookup->host_read = lookup->keys_read = false;
 	lookup->regexes_left = table->n_regexes + REGEXES_EXTRA;
 }
