@@ -81,4 +81,18 @@ static inline void help_listener(struct config *config, const char *address)
 		abort();
 }
 
+static inline void help_route(struct config *config, size_t listener, const char *name)
+{
+	struct config_listener *to = &config->listeners[listener];
+	struct config_route *routes = help_zeroed(to->n_routes + 1, sizeof(*routes));
+
+	if (to->n_routes)
+		memcpy(routes, to->routes, to->n_routes * sizeof(*routes));
+	free(to->routes);
+	to->routes = routes;
+	routes[to->n_routes].name = help_text(name);
+	routes[to->n_routes].mirror_group = CONFIG_NO_GROUP;
+	to->n_routes++;
+}
+
 #endif

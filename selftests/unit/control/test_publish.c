@@ -145,6 +145,67 @@ static void a_backend_in_a_used_id_starts_with_no_verdict(void **state)
 	config_unref(config);
 }
 
+static void drained_backends_do_not_count_and_every_change_raises_the_epoch(void **state)
+{
+	struct config *first = help_config(1, 2, 1000), *second = help_config(1, 2, 1000);
+
+	(void)state;
+	put_in_force(first);
+	struct sluice_group *group = &maps.groups[first->groups[0].id];
+	uint32_t epoch = group->epoch;
+
+	put_in_force(second);
+	assert_int_equal(group->epoch, epoch);
+	struct config_endpoint *endpoint = &second->groups[0].endpoints[0];
+	const struct sluice_backend *row = &maps.backends[endpoint->id];
+
+	endpoint->drained = true;
+	endpoint->drain_until_ns = 77;
+	publish_config(&maps, second, 6);
+	assert_int_equal(group->epoch, ++epoch);
+	assert_true(row->drained && row->drain_until_ns == 77 && row->weight == 100);
+	assert_int_equal(group->total, 1);
+	assert_int_equal(group->live, 1);
+	endpoint->drained = false;
+	endpoint->weight = 7;
+	publish_config(&maps, second, 7);
+	assert_int_equal(group->epoch, ++epoch);
+	assert_true(row->weight == 7 && row->file_weight == 100 && !row->drained);
+	endpoint->forced = SLUICE_HEALTH_DOWN;
+	publish_config(&maps, second, 8);
+	assert_int_equal(group->epoch, ++epoch);
+	assert_int_equal(row->forced, SLUICE_HEALTH_DOWN);
+	config_unref(first);
+	config_unref(second);
+}
+
+static void routes_keep_rows_and_counts_as_long_as_they_are_there(void **state)
+{
+	struct config *first = help_config(1, 1, 1000), *second = help_config(1, 1, 1000);
+
+	(void)state;
+	help_listener(first, "127.0.0.1:443");
+	help_route(first, 0, "a");
+	help_route(first, 0, "b");
+	put_in_force(first);
+	struct sluice_route *a = &maps.routes[first->listeners[0].routes[0].id];
+	struct sluice_route *b = &maps.routes[first->listeners[0].routes[1].id];
+
+	assert_true(a->used && b->used);
+	assert_string_equal(b->name, "b");
+	a->calls = b->calls = 5;
+	a->active_calls = 2;
+	help_listener(second, "127.0.0.1:443");
+	help_route(second, 0, "b");
+	put_in_force(second);
+	assert_ptr_equal(&maps.routes[second->listeners[0].routes[0].id], b);
+	assert_int_equal(b->calls, 5);
+	assert_false(a->used);
+	assert_int_equal(a->active_calls, 2);
+	config_unref(first);
+	config_unref(second);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -154,6 +215,8 @@ int main(void)
 		TEST(what_left_the_config_is_unused_but_gives_its_calls_back),
 		TEST(a_group_that_gets_its_first_addresses_is_live_at_once),
 		TEST(a_backend_in_a_used_id_starts_with_no_verdict),
+		TEST(drained_backends_do_not_count_and_every_change_raises_the_epoch),
+		TEST(routes_keep_rows_and_counts_as_long_as_they_are_there),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
