@@ -167,14 +167,29 @@ static unsigned check_rows(const char *doc, const struct schema_map *map, const 
 	return rows;
 }
 
+/* Rows of the tables of keys; there are others. */
+static unsigned count_key_rows(const char *doc)
+{
+	bool keys = false;
+	unsigned rows = 0;
+
+	for (const char *line = doc; line; line = strchr(line, '\n')) {
+		line += *line == '\n';
+		if (*line != '|')
+			keys = false;
+		else if (strncmp(line, "| key | type |", 14) == 0)
+			keys = true;
+		rows += keys && strncmp(line, "| `", 3) == 0;
+	}
+	return rows;
+}
+
 static void the_reference_has_every_key_with_its_default_and_range(void **state)
 {
 	char *doc = read_text(DOC);
-	unsigned rows = check_rows(doc, &fields_config, ""), in_doc = 0;
+	unsigned rows = check_rows(doc, &fields_config, "");
 
-	for (const char *at = doc; (at = strstr(at, "\n| `")); at++)
-		in_doc++;
-	assert_int_equal(in_doc, rows);
+	assert_int_equal(count_key_rows(doc), rows);
 	free(doc);
 }
 
