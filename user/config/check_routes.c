@@ -85,12 +85,27 @@ static void check_mirror(const struct check *check, struct config_route *route,
 			       "there");
 }
 
+static void check_san(const struct check *check, const struct config_listener *listener,
+		      const struct node *node, const char *what)
+{
+	if (node && !listener->client_ca_path)
+		report_error(check->reporter, node->place,
+			     "%s in a listener without client_certificates, want for example "
+			     "client_certificates: {ca: /etc/sluice/tls/clients-ca.pem}",
+			     what);
+}
+
+/* A key by which calls are told apart, where it is the certificate's name. */
+static const struct node *check_is_san(const struct node *key)
+{
+	return key && key->kind == NODE_SCALAR && strcmp(key->text, "san") == 0 ? key : NULL;
+}
+
 static void check_route(const struct check *check, const struct config_listener *listener,
 			size_t index, const struct node *node)
 {
 	struct config_route *route = &listener->routes[index];
 	const struct node *group = node_get(node, "group"), *groups = node_get(node, "groups");
-	const struct node *san = node_get(node_get(node, "match"), "san");
 	char name[32];
 
 	if (!route->name) {
@@ -104,10 +119,10 @@ static void check_route(const struct check *check, const struct config_listener 
 	if (group)
 		check_action(check, route, group);
 	check_mirror(check, route, node_get(node, "mirror"));
-	if (san && !listener->client_ca_path)
-		report_error(check->reporter, san->key_place,
-			     "san in a listener without client_certificates, want for example "
-			     "client_certificates: {ca: /etc/sluice/tls/clients-ca.pem}");
+	check_san(check, listener, node_get(node_get(node, "match"), "san"), "san");
+	check_san(check, listener, check_is_san(node_get(node, "sticky")), "sticky san");
+	check_san(check, listener, check_is_san(node_get(node_get(node, "limits"), "key")),
+		  "key san");
 }
 
 /* Appends the listener's own group. False: no memory. */

@@ -159,9 +159,15 @@ static void hosts_are_names_without_port(void **state)
 		{ MATCH("host: [a, 5]"),
 		  "f:7:34: host is a number (\"5\"), want text such as api.example.com\n" },
 		{ MATCH("sni: \"a:1\""), "f:7:29: sni \"a:1\" has a port, want the host alone\n" },
-		{ MATCH("san: a"), "f:7:24: san in a listener without client_certificates, want for "
+		{ MATCH("san: a"), "f:7:29: san in a listener without client_certificates, want for "
 				   "example client_certificates: {ca: "
 				   "/etc/sluice/tls/clients-ca.pem}\n" },
+		{ ROUTES("  - {groups: [{name: g, weight: 1}, {name: h, weight: 1}], sticky: san, "
+			 "limits: {calls: 1/s, key: san}}"),
+		  "f:7:68: sticky san in a listener without client_certificates, want for example "
+		  "client_certificates: {ca: /etc/sluice/tls/clients-ca.pem}\n"
+		  "f:7:99: key san in a listener without client_certificates, want for example "
+		  "client_certificates: {ca: /etc/sluice/tls/clients-ca.pem}\n" },
 		{ ROUTES("  - {group: g, match: {san: [\"a b\", \"a*\"]}}\n"
 			 "  client_certificates: {ca: f}"),
 		  "f:7:30: san \"a b\" has a character that names in certificates cannot have, want "
