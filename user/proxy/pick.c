@@ -20,7 +20,8 @@ enum pick_pass {
 	PICK_COLD,   /* those in slow start to whom this call would not have gone as well */
 	PICK_BACKUP, /* the backups as well, whatever the first tier's weight */
 	PICK_LIVE,   /* those to whom a connect failed just now as well */
-	PICK_ANY,    /* not tried: none is live, and the group fails open */
+	PICK_EJECTED, /* those that are ejected, but not down: better than none */
+	PICK_ANY,     /* not tried: none is live, and the group fails open */
 	PICK_TRIED,  /* live ones that were tried may try again */
 	PICK_PASSES
 };
@@ -98,7 +99,7 @@ static bool is_usable(void *ctx, uint32_t index)
 	if (pick->pass != PICK_TRIED && was_tried(pick->stream, endpoint->id))
 		return false;
 	if (!pick->any && (health == SLUICE_HEALTH_DOWN ||
-			   (state_load64(&row->ejected_until_ns) &&
+			   (state_load64(&row->ejected_until_ns) && pick->pass != PICK_EJECTED &&
 			    !eject_may_pick(row, &pick->group->outlier, pick->now_ns))))
 		return false;
 	if (pick->pass < PICK_LIVE &&
@@ -153,8 +154,8 @@ static const struct router_view *group_view(struct router_group *group, const st
 		tier_add(&weights, &state->backends[endpoint->id], endpoint->weight,
 			 endpoint->backup, endpoint->drained, now_ns);
 	}
-	verdict = tier_judge(&weights, config->backup_below_percent, config->panic_percent,
-			     config->on_all_down == SLUICE_ALL_DOWN_ACCEPT);
+	/* Whether it fails open where none is live is the later passes' to say. */
+	verdict = tier_judge(&weights, config->backup_below_percent, config->panic_percent, false);
 	*view = (struct router_view){
 		.epoch = epoch,
 		.known = true,
@@ -172,6 +173,8 @@ static bool pass_is_due(const struct pick *pick, bool only_others)
 		return pick->group->slow_start_ms;
 	case PICK_BACKUP:
 		return !pick->backups;
+	case PICK_EJECTED:
+		return !pick->panic && pick->group->outlier.enabled;
 	case PICK_ANY:
 		return !pick->panic && pick->group->on_all_down == SLUICE_ALL_DOWN_ACCEPT;
 	case PICK_TRIED:
@@ -192,7 +195,7 @@ static bool begin_attempt(const struct pick *pick, struct stream *stream, uint32
 		eject_lift(&stream->worker->state, backend, pick->now_ns);
 	} else if (eject_trial_is_due(row, outlier, pick->now_ns)) {
 		trial = eject_trial_begin(row, outlier, pick->now_ns);
-		if (!trial && !pick->any)
+		if (!trial && !pick->any && pick->pass != PICK_EJECTED)
 			return false;
 	}
 	stream->attempt = (struct outcome_attempt){ .started_ns = pick->now_ns, .trial = trial };

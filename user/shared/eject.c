@@ -122,11 +122,12 @@ static bool is_out(const struct sluice_backend *row, uint64_t now_ns)
 	       (until_ns > now_ns || state_load32(&row->eject_state) != SLUICE_EJECT_NONE);
 }
 
-/* Those that are down count among the backends, but not as ejected: their checks keep them out. */
-static bool is_over_share(const struct state *state, const struct config_group *group,
-			  uint64_t now_ns)
+/* Whether too many are out now, or no backend is left. Those that are down count among the backends,
+ * but not as ejected: their checks keep them out. */
+static bool is_too_much(const struct state *state, const struct config_group *group,
+			uint64_t now_ns)
 {
-	uint32_t n = 0, out = 0;
+	uint32_t n = 0, out = 0, live = 0;
 
 	for (size_t i = 0; i < group->n_endpoints; i++) {
 		const struct config_endpoint *endpoint = &group->endpoints[i];
@@ -135,9 +136,14 @@ static bool is_over_share(const struct state *state, const struct config_group *
 		if (!endpoint->weight || endpoint->drained)
 			continue;
 		n++;
-		out += state_load32(&row->health) != SLUICE_HEALTH_DOWN && is_out(row, now_ns);
+		if (state_load32(&row->health) == SLUICE_HEALTH_DOWN)
+			continue;
+		if (is_out(row, now_ns))
+			out++;
+		else
+			live++;
 	}
-	return out > eject_allowed(n, group->outlier.max_ejected_percent);
+	return !live || out > eject_allowed(n, group->outlier.max_ejected_percent);
 }
 
 static void count_ejection(struct state *state, const struct config_group *group,
@@ -168,7 +174,7 @@ uint64_t eject_backend(struct state *state, const struct config_group *group, ui
 		return 0;
 	/* Only now, with its own mark set: of two at once at least one sees the other. */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	if (is_over_share(state, group, now_ns)) {
+	if (is_too_much(state, group, now_ns)) {
 		swap64(&row->ejected_until_ns, now_ns + duration_ns, 0);
 		return 0;
 	}

@@ -44,7 +44,7 @@ uint64_t eject_trial_end(struct state *state, const struct config_group *group, 
 			 uint64_t trial_ns, enum eject_trial how, uint64_t now_ns);
 
 /* Ejects a backend of group (by its id): for how long in ns. 0: not done, since it is out or down
- * already, or its share of the group is. */
+ * already, or the group's share is out, or no other is live. */
 uint64_t eject_backend(struct state *state, const struct config_group *group, uint32_t backend,
 		       enum sluice_eject_reason reason, uint32_t detail, uint64_t now_ns);
 /* In again without a trial: its health check found it well after it was down, or the group has no

@@ -275,19 +275,26 @@ static void an_ejected_one_gets_one_trial_when_its_time_is_past(void **state)
 	}
 }
 
-/* All that is not ejected is down: the group fails open to the ejected too, but that is no trial. */
-static void failing_open_takes_ejected_ones_too(void **state)
+/* All that is not ejected is down: the ejected one is better than none, but that is no trial. */
+static void where_no_other_is_live_ejected_ones_serve(void **state)
 {
-	begin(2, 0);
-	detect_outliers();
-	pick_world_start();
-	eject_backend(&pick_world.worker.state, pick_world.group, PICK_FIRST,
-		      SLUICE_EJECT_CONSECUTIVE, 5, pick_world.worker.loop.now_ns);
-	pick_set_health(1, SLUICE_HEALTH_DOWN);
-	assert_int_equal(pick_new() + pick_new(), 1);
-	assert_false(pick_world.stream.attempt.trial);
-	assert_int_equal(pick_row(0)->eject_state, SLUICE_EJECT_EJECTED);
-	pick_world_done();
+	FOR_ALL_KINDS(kind) {
+		begin(2, kind);
+		detect_outliers();
+		pick_world.group->on_all_down = SLUICE_ALL_DOWN_RESET;
+		pick_world_start();
+		eject_backend(&pick_world.worker.state, pick_world.group, PICK_FIRST,
+			      SLUICE_EJECT_CONSECUTIVE, 5, pick_world.worker.loop.now_ns);
+		pick_set_health(1, SLUICE_HEALTH_DOWN);
+		for (unsigned i = 0; i < 10; i++) {
+			assert_int_equal(pick_new(), 0);
+			assert_false(pick_world.stream.attempt.trial);
+		}
+		assert_int_equal(pick_row(0)->eject_state, SLUICE_EJECT_EJECTED);
+		pick_set_health(0, SLUICE_HEALTH_DOWN);
+		assert_int_equal(pick_new(), -1);
+		pick_world_done();
+	}
 }
 
 static void an_id_that_is_another_backends_is_left_alone(void **state)
@@ -341,7 +348,7 @@ int main(void)
 		cmocka_unit_test(a_backend_just_up_gets_its_share_little_by_little),
 		cmocka_unit_test(one_that_warms_up_takes_all_where_no_other_is_live),
 		cmocka_unit_test(an_ejected_one_gets_one_trial_when_its_time_is_past),
-		cmocka_unit_test(failing_open_takes_ejected_ones_too),
+		cmocka_unit_test(where_no_other_is_live_ejected_ones_serve),
 		cmocka_unit_test(an_id_that_is_another_backends_is_left_alone),
 		cmocka_unit_test(one_key_goes_to_one_backend_and_back_to_it),
 	};

@@ -133,8 +133,23 @@ static void test_the_share_is_of_those_that_could_serve(void **state)
 	world.endpoints[3].drained = true;
 	assert_true(eject(0) > 0);
 	assert_int_equal(eject(1), 0);
+	world.endpoints[3].drained = false;
 	row(0)->health = SLUICE_HEALTH_DOWN;
 	assert_true(eject(1) > 0);
+}
+
+/* However bad it is, it is better than none. */
+static void test_the_last_live_one_stays(void **state)
+{
+	(void)state;
+	world.group.outlier.max_ejected_percent = 100;
+	world.group.n_endpoints = 3;
+	row(0)->health = SLUICE_HEALTH_DOWN;
+	assert_true(eject(1) > 0);
+	assert_int_equal(eject(2), 0);
+	assert_true(may_pick(2));
+	row(0)->health = SLUICE_HEALTH_UP;
+	assert_true(eject(2) > 0);
 }
 
 static void test_one_that_is_down_or_alone_is_not_ejected(void **state)
@@ -412,6 +427,7 @@ int main(void)
 		TEST(test_it_is_out_for_the_base_time_and_in_the_map),
 		TEST(test_never_more_than_the_share_but_always_one_of_two),
 		TEST(test_the_share_is_of_those_that_could_serve),
+		TEST(test_the_last_live_one_stays),
 		TEST(test_one_that_is_down_or_alone_is_not_ejected),
 		TEST(test_one_call_tries_and_a_good_trial_ends_it),
 		TEST(test_each_bad_trial_lengthens_it_up_to_the_maximum),
