@@ -117,6 +117,51 @@ static void rates_are_a_count_in_a_second_or_minute(void **state)
 	assert_int_equal(scalar_rate(&node, &count, &unit_ns), SCALAR_TYPE);
 }
 
+static void decimals_are_exact_and_no_finer_than_kept(void **state)
+{
+	static const struct {
+		const char *text, *unit;
+		unsigned decimals;
+		enum scalar_fault fault;
+		uint64_t value;
+	} cases[] = {
+		{ "20%", "%", 0, SCALAR_OK, 20 },
+		{ "0%", "%", 2, SCALAR_OK, 0 },
+		{ "0.25%", "%", 2, SCALAR_OK, 25 },
+		{ "0.5%", "%", 2, SCALAR_OK, 50 },
+		{ "100%", "%", 2, SCALAR_OK, 10000 },
+		{ "1.9", "", 3, SCALAR_OK, 1900 },
+		{ "3", "", 3, SCALAR_OK, 3000 },
+		{ "0.001", "", 3, SCALAR_OK, 1 },
+		{ "0.125%", "%", 2, SCALAR_TYPE, 0 },
+		{ "1.5%", "%", 0, SCALAR_TYPE, 0 },
+		{ "1.%", "%", 2, SCALAR_TYPE, 0 },
+		{ ".5%", "%", 2, SCALAR_TYPE, 0 },
+		{ "01%", "%", 2, SCALAR_TYPE, 0 },
+		{ "1.2345", "", 3, SCALAR_TYPE, 0 },
+		{ "1.9x", "", 3, SCALAR_TYPE, 0 },
+		{ "5", "%", 2, SCALAR_UNIT_MISSING, 0 },
+		{ "5 %", "%", 2, SCALAR_UNIT_UNKNOWN, 0 },
+		{ "-5%", "%", 2, SCALAR_RANGE, 0 },
+		{ "18446744073709551615%", "%", 0, SCALAR_OK, UINT64_MAX },
+		{ "18446744073709551616%", "%", 0, SCALAR_RANGE, 0 },
+		{ "184467440737095517%", "%", 2, SCALAR_RANGE, 0 },
+	};
+	uint64_t value;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct node node = plain(cases[i].text);
+
+		value = 0;
+		assert_int_equal(scalar_decimal(&node, cases[i].decimals, cases[i].unit, &value),
+				 cases[i].fault);
+		assert_true(value == cases[i].value);
+	}
+	struct node node = quoted("1.9");
+
+	assert_int_equal(scalar_decimal(&node, 3, "", &value), SCALAR_TYPE);
+}
+
 static void truth_values_are_true_and_false_only(void **state)
 {
 	static const char *const refused[] = { "yes", "no", "on", "off", "True", "FALSE", "1", "" };
@@ -200,6 +245,7 @@ int main(void)
 		cmocka_unit_test(durations_have_a_unit),
 		cmocka_unit_test(sizes_have_a_binary_unit),
 		cmocka_unit_test(rates_are_a_count_in_a_second_or_minute),
+		cmocka_unit_test(decimals_are_exact_and_no_finer_than_kept),
 		cmocka_unit_test(truth_values_are_true_and_false_only),
 		cmocka_unit_test(text_that_looks_like_something_else_wants_quotes),
 		cmocka_unit_test(distance_counts_edits_and_swaps),
