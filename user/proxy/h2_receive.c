@@ -12,21 +12,6 @@
 
 /* Frames of one block beyond those that its allowed size needs: CVE-2024-28182. */
 #define CONTINUATIONS_SPARE 8u
-/* Acknowledgements that the peer made us queue and does not take. */
-#define ACKS_MAX 1000u
-
-static void protocol_error(struct h2 *h2, const char *reason)
-{
-	h2_session_error(h2, H2_PROTOCOL_ERROR, reason);
-}
-
-/* Never opened by anyone. */
-static bool is_idle(const struct h2 *h2, int32_t id)
-{
-	if (h2->server)
-		return !(id & 1) || id > h2->session->last_peer_id;
-	return !(id & 1) || (uint32_t)id >= h2->session->next_id;
-}
 
 /* Its frames were under way when we reset it, or when GOAWAY said that it comes too late. */
 static bool is_ignored(const struct h2_session *session, int32_t id)
@@ -160,7 +145,7 @@ static void block_complete(struct h2 *h2)
 	session->block = NULL;
 	session->block_id = 0;
 	loop_timer_cancel(h2->loop, &h2->header_timer);
-	if (!stream && h2->server && is_idle(h2, id)) {
+	if (!stream && h2->server && h2_session_is_idle(session, h2->server, id)) {
 		stream = open_stream(h2, id);
 		refused = !stream;
 	}
@@ -190,18 +175,13 @@ static void take_fragment(struct h2 *h2, const uint8_t *bytes, size_t size, bool
 		block_complete(h2);
 }
 
-/* RFC 7540 5.3.1, for those who still send priorities; all else of them is ignored. */
-static bool depends_on_itself(const struct h2_session *session, const uint8_t *priority)
-{
-	return (int32_t)(h2_get_u32(priority) & H2_STREAM_ID_MAX) == session->frame_id;
-}
-
 static void on_headers_frame(struct h2 *h2, const uint8_t *bytes, size_t size)
 {
 	struct h2_session *session = h2->session;
 	int32_t id = session->frame_id;
 	struct h2_stream *stream = h2_streams_find(session, id);
 	size_t padding = 0, skip = 0;
+	bool idle;
 
 	session->control_frames.tat_ns = 0;
 	if (session->flags & H2_FLAG_PADDED) {
@@ -211,18 +191,20 @@ static void on_headers_frame(struct h2 *h2, const uint8_t *bytes, size_t size)
 	if (session->flags & H2_FLAG_PRIORITY)
 		skip += 5;
 	if (size < skip || size - skip < padding) {
-		protocol_error(h2, "HEADERS too short for its padding");
+		h2_session_error(h2, H2_PROTOCOL_ERROR, "HEADERS too short for its padding");
 		return;
 	}
-	if (session->flags & H2_FLAG_PRIORITY && depends_on_itself(session, bytes + skip - 5)) {
-		protocol_error(h2, "stream that depends on itself");
+	if (session->flags & H2_FLAG_PRIORITY &&
+	    h2_session_depends_on_itself(session, bytes + skip - 5)) {
+		h2_session_error(h2, H2_PROTOCOL_ERROR, "stream that depends on itself");
 		return;
 	}
-	if (!id || (h2->server && !(id & 1)) || (!h2->server && !stream && is_idle(h2, id))) {
-		protocol_error(h2, "HEADERS on a stream that cannot be");
+	idle = !stream && h2_session_is_idle(session, h2->server, id);
+	if (!id || (h2->server && !(id & 1)) || (!h2->server && idle)) {
+		h2_session_error(h2, H2_PROTOCOL_ERROR, "HEADERS on a stream that cannot be");
 		return;
 	}
-	if (!stream && h2->server && !is_idle(h2, id) && !is_ignored(session, id)) {
+	if (h2->server && !stream && !idle && !is_ignored(session, id)) {
 		h2_session_error(h2, H2_STREAM_CLOSED, "HEADERS on a closed stream");
 		return;
 	}
@@ -250,169 +232,7 @@ static void on_continuation(struct h2 *h2, const uint8_t *bytes, size_t size)
 	take_fragment(h2, bytes, size, session->flags & H2_FLAG_END_HEADERS);
 }
 
-/* ---- control frames ---- */
-
-bool h2_session_control_allowed(struct h2 *h2)
-{
-	struct h2_session *session = h2->session;
-
-	if (session->acks < ACKS_MAX &&
-	    h2_guard_allow(&session->control_frames, loop_now(h2->loop), GUARD_CONTROL_INTERVAL_NS,
-			   GUARD_CONTROL_BURST))
-		return true;
-	h2_session_error(h2, H2_ENHANCE_YOUR_CALM, "flood of control frames");
-	return false;
-}
-
-/* Counts the client's PINGs that come too early. */
-static void police_ping(struct h2 *h2)
-{
-	struct h2_session *session = h2->session;
-	uint64_t now = loop_now(h2->loop), last = session->pinged_ns;
-	uint64_t interval = h2->n_streams || h2->options->ping_without_streams ?
-				    h2->options->min_ping_interval_ms * NS_PER_MS :
-				    GUARD_PING_IDLE_INTERVAL_NS;
-
-	session->pinged_ns = now;
-	if (!last)
-		session->ping_strikes = 0;
-	if (!last || now - last >= interval || session->ping_strikes++ < GUARD_PING_STRIKES ||
-	    h2->drain == DRAIN_LAST)
-		return;
-	/* The words that gRPC's clients look for, to send them less often from then on. */
-	h2->drain = DRAIN_LAST;
-	h2_session_goaway_last(h2, H2_ENHANCE_YOUR_CALM, "too_many_pings");
-	if (h2->events->on_too_many_pings)
-		h2->events->on_too_many_pings(h2);
-}
-
-static void on_ping(struct h2 *h2, const uint8_t *bytes, size_t size)
-{
-	struct h2_session *session = h2->session;
-
-	if (session->frame_id) {
-		protocol_error(h2, "PING on a stream");
-	} else if (size != 8) {
-		h2_session_error(h2, H2_FRAME_SIZE_ERROR, "PING of a broken length");
-	} else if (session->flags & H2_FLAG_ACK) {
-		if (h2->drain == DRAIN_NOTICE && !memcmp(bytes, "sludrain", 8))
-			h2_drain_last(h2);
-	} else if (h2_session_control_allowed(h2)) {
-		session->acks++;
-		h2_send_frame(h2, H2_PING, H2_FLAG_ACK, 0, bytes, 8);
-		if (h2->server && !h2->silent)
-			police_ping(h2);
-	}
-}
-
-struct goaway {
-	struct h2 *h2;
-	int32_t last_id;
-};
-
-static void close_above(void *ctx, struct h2_stream *stream)
-{
-	struct goaway *goaway = ctx;
-
-	if (stream->id > goaway->last_id && !stream->closing)
-		h2_session_stream_closed(goaway->h2, stream, H2_REFUSED_STREAM, true, true);
-}
-
-static void on_goaway(struct h2 *h2, const uint8_t *bytes, size_t size)
-{
-	struct h2_session *session = h2->session;
-	struct goaway goaway = { .h2 = h2 };
-
-	if (session->frame_id || size < 8) {
-		h2_session_error(h2, session->frame_id ? H2_PROTOCOL_ERROR : H2_FRAME_SIZE_ERROR,
-				 "broken GOAWAY");
-		return;
-	}
-	goaway.last_id = (int32_t)(h2_get_u32(bytes) & H2_STREAM_ID_MAX);
-	h2->goaway_received = true;
-	if (h2->events->on_goaway && !h2->silent)
-		h2->events->on_goaway(h2, goaway.last_id, h2_get_u32(bytes + 4));
-	if (!h2->server)
-		h2_streams_each(session, close_above, &goaway);
-}
-
-static void on_window_update(struct h2 *h2, const uint8_t *bytes, size_t size)
-{
-	struct h2_session *session = h2->session;
-	int32_t id = session->frame_id;
-	struct h2_stream *stream;
-	int64_t delta;
-
-	if (size != 4) {
-		h2_session_error(h2, H2_FRAME_SIZE_ERROR, "WINDOW_UPDATE of a broken length");
-		return;
-	}
-	delta = h2_get_u32(bytes) & H2_WINDOW_MAX;
-	if (!id) {
-		bool was_empty = session->send_window <= 0;
-
-		session->send_window += delta;
-		if (!delta)
-			protocol_error(h2, "WINDOW_UPDATE of 0");
-		else if (session->send_window > H2_WINDOW_MAX)
-			h2_session_error(h2, H2_FLOW_CONTROL_ERROR, "window over 2^31-1");
-		else if (was_empty)
-			h2_settings_move_windows(h2, 0);
-		return;
-	}
-	stream = h2_streams_find(session, id);
-	if (!stream || stream->closing) {
-		if (is_idle(h2, id))
-			protocol_error(h2, "WINDOW_UPDATE on an idle stream");
-		return;
-	}
-	if (!delta)
-		h2_session_stream_error(h2, stream, H2_PROTOCOL_ERROR);
-	else if (stream->send_window + delta > H2_WINDOW_MAX)
-		h2_session_stream_error(h2, stream, H2_FLOW_CONTROL_ERROR);
-	else
-		h2_settings_move_window(h2, stream, delta);
-}
-
-static void on_rst_stream(struct h2 *h2, const uint8_t *bytes, size_t size)
-{
-	struct h2_session *session = h2->session;
-	int32_t id = session->frame_id;
-	struct h2_stream *stream = h2_streams_find(session, id);
-	uint32_t code;
-
-	if (size != 4) {
-		h2_session_error(h2, H2_FRAME_SIZE_ERROR, "RST_STREAM of a broken length");
-		return;
-	}
-	if (!id || is_idle(h2, id)) {
-		protocol_error(h2, "RST_STREAM on an idle stream");
-		return;
-	}
-	h2_session_guard_resets(h2);
-	if (!stream || stream->closing || session->ended)
-		return;
-	code = h2_get_u32(bytes);
-	h2_session_stream_closed(h2, stream, code, code == H2_REFUSED_STREAM, true);
-}
-
-static void on_priority(struct h2 *h2, const uint8_t *bytes, size_t size)
-{
-	struct h2_session *session = h2->session;
-	struct h2_stream *stream;
-
-	if (!session->frame_id) {
-		protocol_error(h2, "PRIORITY without a stream");
-	} else if (size != 5) {
-		stream = h2_streams_find(session, session->frame_id);
-		if (stream && !stream->closing)
-			h2_session_stream_error(h2, stream, H2_FRAME_SIZE_ERROR);
-		else
-			h2_session_error(h2, H2_FRAME_SIZE_ERROR, "PRIORITY of a broken length");
-	} else if (depends_on_itself(session, bytes)) {
-		protocol_error(h2, "stream that depends on itself");
-	}
-}
+/* ---- frames by type ---- */
 
 static void on_frame(struct h2 *h2, const uint8_t *bytes, size_t size)
 {
@@ -420,32 +240,11 @@ static void on_frame(struct h2 *h2, const uint8_t *bytes, size_t size)
 	case H2_HEADERS:
 		on_headers_frame(h2, bytes, size);
 		break;
-	case H2_PRIORITY:
-		on_priority(h2, bytes, size);
-		break;
-	case H2_RST_STREAM:
-		on_rst_stream(h2, bytes, size);
-		break;
-	case H2_SETTINGS:
-		h2_settings_received(h2, bytes, size);
-		break;
-	case H2_PUSH_PROMISE:
-		protocol_error(h2, "PUSH_PROMISE");
-		break;
-	case H2_PING:
-		on_ping(h2, bytes, size);
-		break;
-	case H2_GOAWAY:
-		on_goaway(h2, bytes, size);
-		break;
-	case H2_WINDOW_UPDATE:
-		on_window_update(h2, bytes, size);
-		break;
 	case H2_CONTINUATION:
 		on_continuation(h2, bytes, size);
 		break;
-	default: /* unknown types are ignored (RFC 9113 5.5), but not for free */
-		h2_session_control_allowed(h2);
+	default:
+		h2_control_frame(h2, bytes, size);
 		break;
 	}
 }
@@ -463,8 +262,8 @@ static void data_begins(struct h2 *h2)
 	session->control_frames.tat_ns = 0;
 	session->padding = 0;
 	session->padding_read = !(session->flags & H2_FLAG_PADDED);
-	if (!id || is_idle(h2, id)) {
-		protocol_error(h2, "DATA on an idle stream");
+	if (!id || h2_session_is_idle(session, h2->server, id)) {
+		h2_session_error(h2, H2_PROTOCOL_ERROR, "DATA on an idle stream");
 		return;
 	}
 	if (!session->padding_read && !size) {
@@ -526,7 +325,7 @@ static size_t take_data(struct h2 *h2, const uint8_t *bytes, size_t size)
 		session->payload_left--;
 		taken = 1;
 		if (session->padding > session->payload_left) {
-			protocol_error(h2, "DATA too short for its padding");
+			h2_session_error(h2, H2_PROTOCOL_ERROR, "DATA too short for its padding");
 			return size;
 		}
 		h2_credit(h2, session->frame_id, session->padding + 1u);
@@ -560,14 +359,14 @@ static void frame_begins(struct h2 *h2)
 	session->head_len = 0;
 	if (!session->settings_received &&
 	    (session->type != H2_SETTINGS || session->flags & H2_FLAG_ACK))
-		protocol_error(h2, "the first frame is not SETTINGS");
+		h2_session_error(h2, H2_PROTOCOL_ERROR, "the first frame is not SETTINGS");
 	else if (session->payload_left > H2_FRAME_PAYLOAD_MAX)
 		h2_session_error(h2, H2_FRAME_SIZE_ERROR, "frame over 16384 bytes");
 	else if (session->block_id &&
 		 (session->type != H2_CONTINUATION || session->frame_id != session->block_id))
-		protocol_error(h2, "header block interrupted");
+		h2_session_error(h2, H2_PROTOCOL_ERROR, "header block interrupted");
 	else if (!session->block_id && session->type == H2_CONTINUATION)
-		protocol_error(h2, "CONTINUATION without HEADERS");
+		h2_session_error(h2, H2_PROTOCOL_ERROR, "CONTINUATION without HEADERS");
 	else if (session->type == H2_DATA)
 		data_begins(h2);
 }
@@ -630,7 +429,7 @@ void h2_session_receive(struct h2 *h2, const uint8_t *bytes, size_t size)
 		if (!session->preface_done) {
 			n = take_magic(session, bytes, size);
 			if (n < 0) {
-				protocol_error(h2, "not HTTP/2");
+				h2_session_error(h2, H2_PROTOCOL_ERROR, "not HTTP/2");
 				break;
 			}
 		} else if (!session->in_frame) {

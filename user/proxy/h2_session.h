@@ -4,7 +4,8 @@
  * (RFC 9113) on nghttp2's HPACK codec. For the h2_*.c files only.
  *
  *   h2_session.c  settings, submissions, errors, the two kinds of GOAWAY
- *   h2_receive.c  bytes in: frames to events
+ *   h2_receive.c  bytes in: DATA and header blocks to events
+ *   h2_control.c  all other frames in, and the clients' PINGs policed
  *   h2_settings.c SETTINGS in, and the windows that they move
  *   h2_send.c     bytes out: control frames in order, then DATA pulled round robin
  *   h2_streams.c  the table of open streams
@@ -203,9 +204,13 @@ void h2_session_note_reset(struct h2_session *session, int32_t id);
  * be forgotten by now, since an error must be certain. */
 bool h2_session_was_reset(const struct h2_session *session, int32_t id);
 
-/* ---- h2_receive.c ---- */
+/* ---- h2_control.c ---- */
+/* A whole frame of a type that is neither DATA nor HEADERS nor CONTINUATION. */
+void h2_control_frame(struct h2 *h2, const uint8_t *bytes, size_t size);
 /* Whether a frame that costs the peer nothing is not one too many; else the connection ends. */
 bool h2_session_control_allowed(struct h2 *h2);
+/* RFC 7540 5.3.1, for those who still send priorities; all else of them is ignored. */
+bool h2_session_depends_on_itself(const struct h2_session *session, const uint8_t *priority);
 
 /* ---- h2_settings.c ---- */
 void h2_settings_received(struct h2 *h2, const uint8_t *bytes, size_t size);
@@ -225,6 +230,14 @@ void h2_send_ready(struct h2 *h2, struct h2_stream *stream);
 int h2_bytes_reserve(struct h2_bytes *bytes, size_t size);
 void h2_bytes_done(struct h2_bytes *bytes);
 void h2_bytes_pool_trim(void);
+
+/* Stream id was never opened by anyone. */
+static inline bool h2_session_is_idle(const struct h2_session *session, bool server, int32_t id)
+{
+	if (server)
+		return !(id & 1) || id > session->last_peer_id;
+	return !(id & 1) || (uint32_t)id >= session->next_id;
+}
 
 static inline uint32_t h2_get_u32(const uint8_t *at)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * h2_settings.c - SETTINGS that come in, and what they do to the streams' windows (RFC 9113 6.5 and
- * 6.9.2). Called by h2_receive.c.
+ * 6.9.2). Called by h2_control.c.
  */
 #include "proxy/h2_internal.h"
 #include "proxy/h2_session.h"
