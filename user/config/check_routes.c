@@ -85,6 +85,33 @@ static void check_mirror(const struct check *check, struct config_route *route,
 			       "there");
 }
 
+/* Whether a call of such a path may begin with prefix. */
+static bool check_may_begin(const struct config_path *path, const char *prefix)
+{
+	size_t len = strlen(path->text), prefix_len = strlen(prefix);
+
+	if (path->match == PATH_REGEX)
+		return true;
+	if (path->match != PATH_EXACT && len < prefix_len)
+		return strncmp(path->text, prefix, len) == 0;
+	return strncmp(path->text, prefix, prefix_len) == 0;
+}
+
+static void check_rewrite(const struct check *check, const struct config_route *route,
+			  const struct node *prefix)
+{
+	bool any = !route->match.n_paths;
+
+	if (!prefix || !route->rewrite_prefix)
+		return;
+	for (size_t i = 0; i < route->match.n_paths; i++)
+		any |= check_may_begin(&route->match.paths[i], route->rewrite_prefix);
+	if (!any)
+		report_warning(check->reporter, prefix->place,
+			       "no path of the route begins with prefix \"%s\": nothing is rewritten",
+			       route->rewrite_prefix);
+}
+
 static void check_san(const struct check *check, const struct config_listener *listener,
 		      const struct node *node, const char *what)
 {
@@ -119,6 +146,7 @@ static void check_route(const struct check *check, const struct config_listener 
 	if (group)
 		check_action(check, route, group);
 	check_mirror(check, route, node_get(node, "mirror"));
+	check_rewrite(check, route, node_get(node_get(node, "rewrite"), "prefix"));
 	check_san(check, listener, node_get(node_get(node, "match"), "san"), "san");
 	check_san(check, listener, check_is_san(node_get(node, "sticky")), "sticky san");
 	check_san(check, listener, check_is_san(node_get(node_get(node, "limits"), "key")),

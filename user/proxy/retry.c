@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "config/bounds.h"
 #include "proxy/deadline.h"
 #include "proxy/dispatch.h"
 #include "proxy/pool.h"
@@ -18,6 +19,8 @@
 #include "proxy/router.h"
 #include "proxy/stream.h"
 #include "proxy/worker.h"
+
+_Static_assert(STREAM_ATTEMPTS_MAX == BOUNDS_ATTEMPTS, "retry.attempts may ask for them all");
 
 /* A backend that asks for a longer pause than this is taken at its word: not now, so not at all. */
 #define PUSHBACK_MAX_MS 60000

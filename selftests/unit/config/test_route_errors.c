@@ -339,6 +339,12 @@ static void a_rewrite_has_both_halves(void **state)
 		{ ROUTE("rewrite: {prefix: a, to: /b}"),
 		  "f:7:34: prefix \"a\" does not begin with /, want the begin of a path such as "
 		  "/package.\n" },
+		{ ROUTE("match: {path: [/a.B/, {prefix: /c}]}, rewrite: {prefix: /d, to: /e}"),
+		  "f:7:72: warning: no path of the route begins with prefix \"/d\": nothing is "
+		  "rewritten\n" },
+		{ ROUTE("match: {path: [/a.B/, {prefix: /c}]}, rewrite: {prefix: /c.d, to: /e}"), "" },
+		{ ROUTE("match: {path: /a.B/C}, rewrite: {prefix: /a.B/, to: /}"), "" },
+		{ ROUTE("match: {path: {regex: x}}, rewrite: {prefix: /a.B/, to: /}"), "" },
 		{ ROUTE("rewrite: {authority: \"a/b\"}"),
 		  "f:7:37: authority \"a/b\" is no authority, want one such as "
 		  "greeter.example:443\n" },
