@@ -3,7 +3,8 @@
  * control.h - the control protocol between sluiced and sluicectl: over a unix stream socket the
  * client sends one line of JSON, {"command": "status"}, and gets one JSON document, ended by a
  * newline; then the daemon closes. A document with the key "error" says what went wrong.
- * Commands: status, listeners, groups, backends, workers, verdicts, reload.
+ * Commands: status, listeners, routes, groups, backends, workers, verdicts, reload; with arguments: route
+ * (control/control_route.h), drain, undrain, weight, health.
  */
 #ifndef SLUICE_CONTROL_H
 #define SLUICE_CONTROL_H

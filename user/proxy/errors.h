@@ -22,7 +22,8 @@
 #define ERROR_LISTENER_GONE   GRPC_UNAVAILABLE, 503, "this listener is gone"
 
 /* a route's limits */
-#define ERROR_RATE_LIMITED GRPC_RESOURCE_EXHAUSTED, 429, "route \"%s\": over its calls a second; again in %u ms"
+#define ERROR_RATE_LIMITED                                                                         \
+	GRPC_RESOURCE_EXHAUSTED, 429, "route \"%s\": over its calls a second; again in %u ms"
 #define ERROR_ROUTE_FULL   GRPC_RESOURCE_EXHAUSTED, 503, "route \"%s\": has its %u concurrent calls"
 
 /* the client's connection */
