@@ -360,6 +360,22 @@ static void a_copy_is_cancelled_with_its_call(void **state)
 	RELAY_UNTIL(relay.worker.state.backends[FIRST_BACKEND].active_rpcs == 0);
 }
 
+/* As gRPC's clients do. */
+static void a_backend_that_has_too_many_pings_gets_half_as_many(void **state)
+{
+	struct pool_endpoint *endpoint;
+
+	relay_group()->keepalive_interval_ms = 1000;
+	relay_connect();
+	relay_call(10, "");
+	RELAY_UNTIL(backend_side(0, 0)->n_requests == 1);
+	endpoint = relay.worker.pool.by_id[FIRST_BACKEND];
+	assert_int_equal(endpoint->options.keepalive_interval_ms, 1000);
+	h2_close(backend_side(0, 0)->h2, H2_ENHANCE_YOUR_CALM);
+	backend_side(0, 0)->h2 = NULL;
+	RELAY_UNTIL(endpoint->options.keepalive_interval_ms == 2000);
+}
+
 int main(void)
 {
 #define ONE(f) cmocka_unit_test_setup_teardown(f, setup_one, teardown)
@@ -375,6 +391,7 @@ int main(void)
 		ONE(who_waits_longer_than_allowed_is_told_so),
 		TWO(a_limit_of_connections_makes_calls_share_or_wait),
 		ONE(a_queue_has_an_end),
+		ONE(a_backend_that_has_too_many_pings_gets_half_as_many),
 		ONE(a_drained_backends_calls_are_cut_at_their_time),
 		ONE(a_copy_goes_along_and_its_answer_nowhere),
 		ONE(a_copy_that_holds_too_much_is_given_up),
