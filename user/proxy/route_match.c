@@ -15,6 +15,8 @@
 
 /* Regular expressions that one call may run, besides one of each condition. */
 #define REGEXES_EXTRA 64
+/* ... and that may pass their limits: then the call is after something else than a route. */
+#define EXCEEDED_MAX 8
 
 struct lookup {
 	struct route_table *table;
@@ -25,6 +27,7 @@ struct lookup {
 	bool host_read, host_fits;
 	bool keys_read;
 	size_t regexes_left;
+	unsigned exceeded;
 };
 
 /* ---- names ---- */
@@ -123,10 +126,14 @@ static const struct route_host *host_of(struct lookup *lookup)
 static bool regex_holds(struct lookup *lookup, const struct route_text *pattern, const char *text,
 			size_t len)
 {
-	if (!lookup->regexes_left)
+	bool exceeded = false, holds;
+
+	if (!lookup->regexes_left || lookup->exceeded == EXCEEDED_MAX)
 		return false;
 	lookup->regexes_left--;
-	return route_regex_match(pattern->regex, text, len, NULL);
+	holds = route_regex_match(pattern->regex, text, len, &exceeded);
+	lookup->exceeded += exceeded;
+	return holds;
 }
 
 static bool hosts_hold(struct lookup *lookup, const struct route_names *names)
@@ -419,6 +426,7 @@ static void lookup_begin(struct lookup *lookup, struct route_table *table,
 	lookup->path = NULL;
 	lookup->host_read = lookup->keys_read = false;
 	lookup->regexes_left = table->n_regexes + REGEXES_EXTRA;
+	lookup->exceeded = 0;
 }
 
 /* Says of each route before number why it was passed over. Walks them all: only for people. */

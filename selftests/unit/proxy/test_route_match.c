@@ -336,11 +336,36 @@ static void an_expression_that_explodes_counts_as_no_match(void **state)
 	static char line[4000];
 
 	help_routes("  - {name: bad, match: {metadata: [{key: x, regex: \"(a+)+b\"}]}, group: a}\n"
+		    "  - {name: plain, match: {metadata: [{key: x, regex: \".*c\"}]}, group: a}\n"
 		    "  - {name: rest, group: b}\n");
 	memset(line, 'a', sizeof(line) - 1);
 	memcpy(line, "h /s/m x=", 9);
+	line[sizeof(line) - 3] = 'b';
 	help_expect(line, "rest");
+	line[sizeof(line) - 2] = 'c';
+	help_expect(line, "plain");
 	help_expect("h /s/m x=aaaab", "bad");
+}
+
+static void a_call_that_makes_many_explode_gets_no_more_of_them(void **state)
+{
+	static char line[8000], bad[80];
+	size_t len = 0;
+
+	memset(bad, 'a', sizeof(bad) - 1);
+	memcpy(bad, " x=", 3);
+	memcpy(bad + sizeof(bad) - 3, "ba", 2);
+	help_routes("  - {name: bad, match: {metadata: [{key: x, regex: \"(a+)+b\"}]}, group: a}\n"
+		    "  - {name: rest, group: b}\n");
+	for (unsigned i = 0; i < 8; i++) {
+		len = (size_t)snprintf(line, sizeof(line), "h /s/m");
+		for (unsigned k = 0; k < i; k++)
+			len += (size_t)snprintf(line + len, sizeof(line) - len, "%s", bad);
+		snprintf(line + len, sizeof(line) - len, " x=aab");
+		help_expect(line, "bad");
+	}
+	snprintf(line + len, sizeof(line) - len, "%s x=aab", bad);
+	help_expect(line, "rest");
 }
 
 static void long_hosts_paths_and_values_are_no_trouble(void **state)
@@ -380,6 +405,7 @@ int main(void)
 		TEST(a_thousand_methods_cost_what_ten_cost),
 		TEST(a_thousand_hosts_with_one_method_are_found_by_both),
 		TEST(an_expression_that_explodes_counts_as_no_match),
+		TEST(a_call_that_makes_many_explode_gets_no_more_of_them),
 		TEST(long_hosts_paths_and_values_are_no_trouble),
 	};
 
