@@ -183,11 +183,16 @@ static void prepare(struct worker *worker, const struct channel_config *message,
 
 static void commit(struct worker *worker, const struct channel_config *message)
 {
+	struct listener *listener, *next_listener;
 	struct downstream *downstream, *next;
 	struct router *old = worker->router;
 
 	if (!worker->prepared)
 		return;
+	/* What waits at a listener that goes is still accepted, and drains like the rest. */
+	list_for_each_safe(listener, next_listener, &worker->listeners, link)
+		if (old && !router_listener(worker->prepared, listener->id))
+			listener_close(listener);
 	worker->router = worker->prepared;
 	worker->prepared = NULL;
 	if (old)
