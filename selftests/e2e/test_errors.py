@@ -209,6 +209,32 @@ def test_early_end_reaches_the_client_whole(client, scripted, raw):
     assert answer["after"] == ["NO_ERROR"]
 
 
+def _slow_reader(address):
+    """Still sending, and reads 10 kB at a time."""
+    connection = h2raw.Client(address, h2raw.tls_context()).hello(window=10000)
+    connection.request()
+    connection.data(1, h2raw.message(b"first"))
+    got, trailers = 0, None
+    while trailers is None:
+        frame = connection.next()
+        assert frame is not None and frame["kind"] != "RstStreamFrame", frame
+        if frame["kind"] == "DataFrame" and frame["data"]:
+            got += len(frame["data"])
+            connection.credit(1, len(frame["data"]))
+            connection.credit(0, len(frame["data"]))
+        elif frame["kind"] == "HeadersFrame" and frame["end"]:
+            trailers = dict(frame["headers"])
+    connection.close()
+    return got, trailers
+
+
+def test_early_end_reaches_a_slow_reader_whole(client, scripted, raw):
+    """All of what the backend sent before its RST_STREAM NO_ERROR, long after that came."""
+    raw.run(rawserver.script, "early_end", 0, 60000)
+    got, trailers = client.run(_slow_reader, scripted)
+    assert got == 60005 and trailers["trail-end"] == "whole" and trailers["grpc-status"] == "0"
+
+
 def test_request_headers_as_the_backend_sees_them(lab, client, scripted, raw):
     client.run(_call, scripted, add=[("x-forwarded-for", "203.0.113.9"), ("a", "1"), ("a", "2"),
                                      ("grpc-encoding", "identity"), ("b-bin", "AAE=")])

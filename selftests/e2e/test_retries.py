@@ -9,7 +9,7 @@ import time
 import pytest
 
 from harness.proc import wait_for
-from peers import h2raw, rawserver
+from peers import calls, h2raw, rawserver
 
 pytestmark = pytest.mark.l7
 
@@ -41,13 +41,16 @@ ROUTES = {443: {},
 
 
 @pytest.fixture(scope="module")
-def sluice(lab, daemons, pair):
+def sluice(lab, daemons, pair, backends):
     config = lab.config([], listeners=[], groups=[])
     for port, route in ROUTES.items():
         listener = lab.add_listener(config, port, f"g{port}",
                                     [{"address": a.address} for a in pair])
         del listener["group"]
         listener["routes"] = [{"name": f"r{port}", "group": f"g{port}", **route}]
+    listener = lab.add_listener(config, 448, "real", backends)
+    del listener["group"]
+    listener["routes"] = [{"group": "real", "retry": {**RETRY, "codes": ["UNAVAILABLE", "ABORTED"]}}]
     yield daemons(config, "off", healthy=False)
     daemons.stop()
 
@@ -169,6 +172,15 @@ def test_a_listed_status_is_retried_elsewhere(lab, client, pair, scripts):
     once = [dict(r) for r in pair[1].run(rawserver.requests)
             if dict(r)["x-call"] not in flaky]
     assert all("grpc-previous-rpc-attempts" not in r for r in once)
+
+
+@pytest.mark.parametrize("code,attempts", [(14, 2), (10, 2), (5, 1)])
+def test_errors_of_a_real_grpc_server_are_retried(lab, client, sluice, backends, code, attempts):
+    before = sum(b.count().get("calls", 0) for b in backends)
+    outcome = client.run(calls.unary, lab.target(port=448), status=code, message="as told",
+                         fail_first=True)
+    assert (outcome.code, outcome.details) == (code, "as told")
+    assert sum(b.count()["calls"] for b in backends) - before == attempts
 
 
 def test_without_a_policy_the_status_is_the_answer(lab, client, pair, scripts):

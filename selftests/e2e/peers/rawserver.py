@@ -184,11 +184,14 @@ def _script_trailers_only(connection, frame, status, text):
                                              ("grpc-message", text)], end=True)
 
 
-def _script_early_end(connection, frame, status):
-    """Status and trailers at the first message, then RST_STREAM NO_ERROR, as RFC 9113 8.1 has it."""
+def _script_early_end(connection, frame, status, size=0):
+    """size bytes, status and trailers at the first message, then RST_STREAM NO_ERROR, as RFC 9113 8.1
+    has it."""
     if frame["kind"] == "DataFrame" and not frame["end"]:
         stream = frame["stream"]
         connection.headers(stream, HEADERS)
+        if size:
+            connection.data(stream, message(bytes(size)))
         connection.headers(stream, [("grpc-status", str(status)), ("grpc-message", "enough"),
                                     ("trail-end", "whole")], end=True)
         connection.reset(stream, "NO_ERROR")
