@@ -154,6 +154,7 @@ static struct h2_header *refer(struct builder *builder, const char *name, size_t
 struct ours {
 	const struct h2_header *proto, *id; /* NULL: none that counts */
 	bool forwarded; /* x-forwarded-for is there */
+	bool authority; /* so host says nothing, RFC 9113 8.3.1 */
 };
 
 static bool is_plain(const struct h2_header *header)
@@ -166,11 +167,16 @@ static bool is_plain(const struct h2_header *header)
 	return true;
 }
 
-/* True where sluice sets the field, so that the client's does not go through as it is. */
+/* True where the client's field does not go through as it is, since sluice says what it says. */
 static bool take_ours(struct ours *ours, const struct config_listener *listener,
 		      const struct h2_header *header)
 {
 	switch (header->name_len) {
+	case 4: /* routes went by :authority: no backend shall go by something else */
+		return ours->authority && H2_HEADER_IS(header, "host");
+	case 10:
+		ours->authority |= H2_HEADER_IS(header, ":authority");
+		return false;
 	case 12:
 		if (!listener->request_id || !H2_HEADER_IS(header, "x-request-id"))
 			return false;

@@ -108,6 +108,16 @@ static void what_concerns_one_hop_only_is_left_out(void **state)
 		      ":method: POST|te: trailers|connectio: y|xe: gzip|upgrades: z|");
 }
 
+static void there_is_one_host(void **state)
+{
+	static const struct h2_header both[] = { FIELD(":authority", "a"), FIELD(":path", "/s/m"),
+						 FIELD("host", "b"), FIELD("hosts", "c") },
+				      one[] = { FIELD(":path", "/s/m"), FIELD("host", "b") };
+
+	assert_builds(both, 4, ":authority: a|:path: /s/m|hosts: c|");
+	assert_builds(one, 2, ":path: /s/m|host: b|");
+}
+
 static void what_a_client_says_of_its_address_is_dropped(void **state)
 {
 	static const struct h2_header fields[] = {
@@ -360,6 +370,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(order_repeated_and_binary_keys_are_kept),
 		TEST(what_concerns_one_hop_only_is_left_out),
+		TEST(there_is_one_host),
 		TEST(what_a_client_says_of_its_address_is_dropped),
 		TEST(trusted_hops_are_believed_and_no_one_before_them),
 		TEST(behind_trusted_hops_only_http_and_https_are_schemes),
