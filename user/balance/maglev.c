@@ -20,12 +20,14 @@
 static const struct size {
 	uint32_t entries; /* up to so many */
 	uint32_t slots;	  /* a prime */
-} sizes[] = { { 64, 40961 }, { 1024, 262139 }, { UINT16_MAX, 1048573 } };
+} sizes[] = { { 64, 65537 }, { 1024, 262139 }, { UINT16_MAX, 1048573 } };
 
-/* Whose slots are whose; may be several maglevs' with the same entries. */
+/* Whose slots are whose; may be several maglevs' with the same entries. As narrow as the entries'
+ * indices allow: 16, 8 or 4 bits a slot. */
 struct table {
 	unsigned refs;
-	uint16_t slots[]; /* or, where no entry's index is over UINT8_MAX, twice as many bytes */
+	unsigned bits;
+	uint16_t slots[];
 };
 
 struct maglev {
@@ -33,7 +35,6 @@ struct maglev {
 	uint32_t with_weight;
 	uint32_t slots;	     /* 0 where no entry has weight */
 	struct table *table; /* NULL until the first pick */
-	const uint8_t *narrow; /* its slots as bytes; NULL: they are wide */
 	uint64_t *hashes;
 	uint32_t *weights;
 };
@@ -116,12 +117,49 @@ static void begin_turns(const struct maglev *maglev, struct turn *turns)
 	qsort(turns, n, sizeof(*turns), by_hash);
 }
 
+static uint32_t owner_of(const struct table *table, uint32_t slot)
+{
+	const uint8_t *bytes = (const uint8_t *)table->slots;
+
+	switch (table->bits) {
+	case 4:
+		return bytes[slot / 2] >> slot % 2 * 4 & 15;
+	case 8:
+		return bytes[slot];
+	default:
+		return table->slots[slot];
+	}
+}
+
+/* In place: what is written lies before what is still to be read. */
+static struct table *narrow(struct table *table, uint32_t slots, uint32_t n)
+{
+	uint8_t *bytes = (uint8_t *)table->slots;
+	struct table *smaller;
+
+	table->bits = n <= 16 ? 4 : n <= 256 ? 8 : 16;
+	if (table->bits == 16)
+		return table;
+	for (uint32_t i = 0; i < slots; i++) {
+		uint8_t owner = (uint8_t)table->slots[i];
+
+		if (table->bits == 8)
+			bytes[i] = owner;
+		else if (i % 2 == 0)
+			bytes[i / 2] = owner;
+		else
+			bytes[i / 2] |= (uint8_t)(owner << 4);
+	}
+	smaller = realloc(table, sizeof(*table) + (slots * table->bits + 7) / 8);
+	return smaller ? smaller : table;
+}
+
 /* False: no memory. */
 static bool build(struct maglev *maglev)
 {
 	size_t bytes = maglev->slots * sizeof(maglev->table->slots[0]);
 	struct turn *turns = calloc(maglev->with_weight, sizeof(*turns));
-	struct table *table = malloc(sizeof(*table) + bytes), *smaller;
+	struct table *table = malloc(sizeof(*table) + bytes);
 
 	if (!turns || !table) {
 		free(turns);
@@ -132,16 +170,7 @@ static bool build(struct maglev *maglev)
 	begin_turns(maglev, turns);
 	fill(table->slots, maglev->slots, turns, maglev->with_weight);
 	free(turns);
-	if (maglev->n <= UINT8_MAX + 1) {
-		uint8_t *narrow = (uint8_t *)table->slots;
-
-		for (uint32_t i = 0; i < maglev->slots; i++)
-			narrow[i] = (uint8_t)table->slots[i];
-		smaller = realloc(table, sizeof(*table) + maglev->slots);
-		table = smaller ? smaller : table;
-		maglev->narrow = (const uint8_t *)table->slots;
-	}
-	maglev->table = table;
+	maglev->table = narrow(table, maglev->slots, maglev->n);
 	return true;
 }
 
@@ -196,7 +225,6 @@ void maglev_inherit(struct maglev *maglev, const struct maglev *from)
 		return;
 	maglev->table = from->table;
 	maglev->table->refs++;
-	maglev->narrow = from->narrow;
 }
 
 /* Few are usable: of those the one that comes first by the hash of it and the key (rendezvous). This
@@ -233,7 +261,7 @@ int maglev_pick(struct maglev *maglev, balance_usable usable, void *ctx, uint64_
 		return pick_among_few(maglev, usable, ctx, key); /* in the wrong place, but served */
 	for (uint32_t passed = 0; passed < PASSED_MAX; passed++) {
 		uint32_t slot = (uint32_t)(((word >> 32) * maglev->slots) >> 32);
-		uint32_t index = maglev->narrow ? maglev->narrow[slot] : maglev->table->slots[slot];
+		uint32_t index = owner_of(maglev->table, slot);
 
 		if (usable(ctx, index))
 			return (int)index;

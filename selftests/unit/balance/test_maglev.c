@@ -78,7 +78,7 @@ static unsigned moved_permille(const uint32_t *weights, uint32_t n, uint32_t gon
 
 static void test_a_change_of_one_moves_its_share_and_a_hundredth(void **state)
 {
-	static const uint32_t sizes[] = { 2, 3, 10, 33, 64, 200, 1024 };
+	static const uint32_t sizes[] = { 2, 3, 10, 24, 64, 200, 1024 };
 	uint32_t weights[N_MAX];
 
 	(void)state;
@@ -89,6 +89,31 @@ static void test_a_change_of_one_moves_its_share_and_a_hundredth(void **state)
 					0, 10);
 		fill(weights, sizes[s], true);
 		assert_in_range(moved_permille(weights, sizes[s], sizes[s] / 2), 0, 10);
+	}
+}
+
+/* Of 4, 8 and 16 bits a slot. */
+static void test_every_width_of_a_table_knows_all_its_entries(void **state)
+{
+	static const uint32_t sizes[] = { 16, 17, 64, 256, 257 };
+	uint32_t weights[N_MAX];
+
+	(void)state;
+	for (unsigned s = 0; s < sizeof(sizes) / sizeof(sizes[0]); s++) {
+		struct maglev *maglev;
+		bool seen[N_MAX] = { false };
+
+		fill(weights, sizes[s], false);
+		maglev = make(weights, sizes[s]);
+		for (unsigned i = 0; i < KEYS; i++) {
+			int picked = maglev_pick(maglev, usable, NULL, key_of(i));
+
+			assert_in_range(picked, 0, sizes[s] - 1);
+			seen[picked] = true;
+		}
+		for (unsigned i = 0; i < sizes[s]; i++)
+			assert_true(seen[i]);
+		maglev_free(maglev);
 	}
 }
 
@@ -260,6 +285,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_a_change_of_one_moves_its_share_and_a_hundredth, reset),
+		cmocka_unit_test_setup(test_every_width_of_a_table_knows_all_its_entries, reset),
 		cmocka_unit_test_setup(test_one_more_moves_keys_only_to_itself_and_a_hundredth, reset),
 		cmocka_unit_test_setup(test_shares_follow_weights, reset),
 		cmocka_unit_test_setup(test_only_the_keys_of_the_unusable_move_and_spread, reset),
