@@ -144,7 +144,10 @@ static void read_value(struct value *value, const struct template_part *part,
 		of_peer(value, stream, part->variable);
 		break;
 	case TEMPLATE_REQUEST_ID:
-		of_text(value, stream->request_id);
+		if (stream->request_id)
+			of_text(value, stream->request_id);
+		else
+			of_header(value, request, "x-request-id", 12);
 		break;
 	case TEMPLATE_REQUEST_AUTHORITY:
 		of_header(value, request, ":authority", 10);

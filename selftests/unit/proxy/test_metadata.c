@@ -129,6 +129,10 @@ static void variables_speak_of_the_call(void **state)
 	expect("h /s/m x-u=me x-u=you",
 	       ":authority: h|:path: /s/m|x-u: me|x-u: you|x-1: 192.0.2.1 5000|x-2: lr1|"
 	       "x-3: h|/s/m|me|x-4: abc|x-5: {192.0.2.1}|");
+	stream.request_id = NULL; /* none made: the client's, if it sent one */
+	call("h /s/m x-request-id=own");
+	assert_non_null(strstr(edited(), "x-4: own|"));
+	stream.request_id = "abc";
 	stream.client_ip = "203.0.113.7";
 	expect("h /s/m", ":authority: h|:path: /s/m|x-1: 203.0.113.7|x-2: lr1|"
 			 "x-3: h|/s/m||x-4: abc|x-5: {203.0.113.7}|");
