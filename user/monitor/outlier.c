@@ -160,9 +160,36 @@ static void watched_done(struct watched *watched)
 	free(watched->scratch);
 }
 
-static int watched_init(struct watched *watched, struct outlier_watch *watch,
-			const struct config_group *group)
+/* The interval goes on where it is the same group's and as long as before: else a name that is resolved
+ * anew every few seconds would begin it again and again. */
+static uint64_t take_over(struct watched *watched, const struct watched *old)
 {
+	const struct config_group *group = watched->group;
+	uint64_t interval_ns = group->outlier.interval_ms * NS_PER_MS;
+	uint64_t now_ns = loop_now(watched->watch->loop), due_ns = old->timer.deadline_ns;
+	size_t at = 0;
+
+	/* Endpoints mostly stand in the same order. */
+	for (size_t i = 0; i < group->n_endpoints; i++) {
+		const struct config_endpoint *endpoint = &group->endpoints[i];
+		size_t n = old->group->n_endpoints, looked;
+
+		for (looked = 0; looked < n && old->group->endpoints[at].id != endpoint->id;
+		     looked++)
+			at = (at + 1) % n;
+		if (looked < n && old->group->endpoints[at].generation == endpoint->generation)
+			watched->before[i] = old->before[at];
+	}
+	if (old->group->outlier.interval_ms != group->outlier.interval_ms ||
+	    !loop_timer_is_set(&old->timer))
+		return interval_ns;
+	return due_ns > now_ns ? due_ns - now_ns : 0;
+}
+
+static int watched_init(struct watched *watched, struct outlier_watch *watch,
+			const struct config_group *group, const struct watched *old)
+{
+	uint64_t delay_ns = group->outlier.interval_ms * NS_PER_MS;
 	size_t n = group->n_endpoints;
 
 	watched->watch = watch;
@@ -175,19 +202,16 @@ static int watched_init(struct watched *watched, struct outlier_watch *watch,
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++)
 		watched->before[i] = read_counts(row_of(watched, i));
-	return loop_timer_set(watch->loop, &watched->timer,
-			      group->outlier.interval_ms * NS_PER_MS);
+	if (old)
+		delay_ns = take_over(watched, old);
+	return loop_timer_set(watch->loop, &watched->timer, delay_ns);
 }
 
-static void forget_groups(struct outlier_watch *watch)
+static void groups_free(struct watched *groups, size_t n)
 {
-	for (size_t i = 0; i < watch->n_groups; i++)
-		watched_done(&watch->groups[i]);
-	free(watch->groups);
-	watch->groups = NULL;
-	watch->n_groups = 0;
-	config_unref(watch->config);
-	watch->config = NULL;
+	for (size_t i = 0; i < n; i++)
+		watched_done(&groups[i]);
+	free(groups);
 }
 
 struct outlier_watch *outlier_watch_new(struct loop *loop, struct state *state)
@@ -205,7 +229,8 @@ void outlier_watch_free(struct outlier_watch *watch)
 {
 	if (!watch)
 		return;
-	forget_groups(watch);
+	groups_free(watch->groups, watch->n_groups);
+	config_unref(watch->config);
 	free(watch);
 }
 
@@ -215,27 +240,39 @@ static bool is_watched(const struct config_outlier *outlier)
 	       (outlier->success_rate_stdev_permille || outlier->latency_factor_permille);
 }
 
+static const struct watched *find_watched(const struct outlier_watch *watch, uint32_t group)
+{
+	for (size_t i = 0; i < watch->n_groups; i++)
+		if (watch->groups[i].group->id == group)
+			return &watch->groups[i];
+	return NULL;
+}
+
 int outlier_watch_apply(struct outlier_watch *watch, struct config *config)
 {
-	int err = 0;
+	struct watched *groups = calloc(config->n_groups + 1, sizeof(*groups));
+	size_t n_groups = 0;
+	int err = groups ? 0 : -ENOMEM;
 
-	forget_groups(watch);
-	watch->config = config_ref(config);
-	watch->groups = calloc(config->n_groups + 1, sizeof(*watch->groups));
-	if (!watch->groups)
-		return -ENOMEM;
-	for (size_t i = 0; i < config->n_groups; i++) {
-		struct watched *watched = &watch->groups[watch->n_groups];
+	for (size_t i = 0; groups && i < config->n_groups; i++) {
+		const struct config_group *group = &config->groups[i];
+		struct watched *watched = &groups[n_groups];
 
-		if (!is_watched(&config->groups[i].outlier))
+		if (!is_watched(&group->outlier))
 			continue;
-		if (watched_init(watched, watch, &config->groups[i])) {
+		if (watched_init(watched, watch, group, find_watched(watch, group->id))) {
 			watched_done(watched);
 			memset(watched, 0, sizeof(*watched));
 			err = -ENOMEM;
 			continue;
 		}
-		watch->n_groups++;
+		n_groups++;
 	}
+	groups_free(watch->groups, watch->n_groups);
+	watch->groups = groups;
+	watch->n_groups = n_groups;
+	config_ref(config);
+	config_unref(watch->config);
+	watch->config = config;
 	return err;
 }

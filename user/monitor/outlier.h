@@ -16,7 +16,7 @@ struct outlier_watch;
 /* loop and state must outlive it. NULL: no memory. */
 struct outlier_watch *outlier_watch_new(struct loop *loop, struct state *state);
 void outlier_watch_free(struct outlier_watch *watch); /* takes NULL */
-/* A committed config; it takes a reference of its own. Intervals begin anew. 0 or -ENOMEM: some
+/* A committed config; it takes a reference of its own. Intervals under way go on. 0 or -ENOMEM: some
  * groups are not looked at. */
 int outlier_watch_apply(struct outlier_watch *watch, struct config *config);
 
