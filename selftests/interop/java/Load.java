@@ -102,12 +102,12 @@ final class Load {
 	}
 
 	public static void main(String[] arguments) throws Exception {
-		long end = System.nanoTime() + (long) (Double.parseDouble(arguments[2]) * 1e9);
 		List<ManagedChannel> channels = new ArrayList<>();
 		List<Thread> threads = new ArrayList<>();
-		for (int i = 0; i < CONNECTIONS; i++) {
-			ManagedChannel channel = Echo.channel(arguments[0], arguments[1]);
-			channels.add(channel);
+		for (int i = 0; i < CONNECTIONS; i++)
+			channels.add(Echo.channel(arguments[0], arguments[1]));
+		long end = System.nanoTime() + (long) (Double.parseDouble(arguments[2]) * 1e9);
+		for (ManagedChannel channel : channels) {
 			for (int j = 0; j < UNARY + STREAMS; j++) {
 				boolean streams = j >= UNARY;
 				Thread thread = new Thread(() -> {
