@@ -15,7 +15,8 @@ pytestmark = pytest.mark.l7
 
 @pytest.fixture(scope="module")
 def sluice(lab, daemons, backends, mode):
-    return daemons(lab.config(backends), mode)
+    yield daemons(lab.config(backends), mode)
+    daemons.stop()
 
 
 @pytest.fixture(autouse=True)
@@ -207,6 +208,36 @@ def test_all_drained_is_all_down(client, sluice, backends, target):
     assert (group(sluice)["live"], group(sluice)["total"]) == (2, 2)
     assert client.run(calls.unary, target, wait_for_ready=True).code == 0
     sluice.group()["on_all_down"] = "accept"
+
+
+def test_a_panic_is_said(client, sluice, backends, target):
+    assert group(sluice)["serves"] == "first" and not group(sluice)["panic"]
+    for backend in backends:
+        command(sluice, "health", backend.address, "down")
+    assert group(sluice)["serves"] == "panic" and group(sluice)["panic"]
+    assert "panic        group echo balances over all its backends: 0 of 2 live" in \
+        sluice.ctl.raw("status").stdout
+    assert set(served(client, target)) == {b.name for b in backends}
+    command(sluice, "health", backends[0].address, "auto")
+    assert group(sluice)["serves"] == "first" and "panic" not in sluice.ctl.raw("status").stdout
+
+
+def test_reload_names_what_waits_for_a_restart(sluice):
+    sluice.config["workers"] = 3
+    sluice.write()
+    done = sluice.ctl.raw("reload")
+    assert done.returncode == 0 and "unchanged until a restart: workers" in done.stdout
+    sluice.config["workers"] = 2
+    sluice.write()
+    assert "restart" not in sluice.ctl.raw("reload").stdout
+
+
+def test_routes_are_shown_with_their_calls(client, sluice, target):
+    (before,) = sluice.ctl.json("routes")["routes"]
+    assert (before["name"], before["match"], before["to"]) == ("default", "every call", "echo")
+    assert client.run(calls.unary, target).code == 0
+    (after,) = sluice.ctl.json("routes")["routes"]
+    assert after["calls"] == before["calls"] + 1
 
 
 @pytest.mark.parametrize("arguments,status,words", [

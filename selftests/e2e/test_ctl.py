@@ -18,7 +18,7 @@ from peers import calls, load
 
 pytestmark = pytest.mark.l7
 
-COMMANDS = ["status", "listeners", "groups", "backends", "workers", "verdicts"]
+COMMANDS = ["status", "listeners", "routes", "groups", "backends", "workers", "verdicts"]
 
 
 @pytest.fixture(scope="module")
