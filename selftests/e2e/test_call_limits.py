@@ -55,7 +55,7 @@ def codes(outcomes):
 
 
 def test_the_workers_share_one_rate(lab, client, sluice):
-    outcomes = client.run(_many, lab.target(), "all", 60, connections=8)
+    outcomes = client.run(_many, lab.target(), "all", 60, connections=20)
     assert all(w["connections"] for w in sluice.workers()), "both workers had calls"
     passed = codes(outcomes).count(0)
     assert BURST <= passed <= BURST + 1 and codes(outcomes).count(8) == 60 - passed
