@@ -111,13 +111,12 @@ def test_one_trial_then_longer_then_back(lab, client, sluice, five):
     codes = client.run(_codes, target, 40)
     if sluice.log().count("backend is ejected group=row") == 1:  # within its second
         assert codes.count(UNAVAILABLE) == 5
-    first = counts(sluice, "row", bad)[0]
+    first, before = counts(sluice, "row", bad)[0], bad.count()["failed"]
 
     def failed_a_trial():
         client.run(_codes, target, 3)
         return counts(sluice, "row", bad)[0] > first
 
-    before = bad.count()["failed"]
     wait_for(failed_a_trial, 10, "a trial", interval=0.05)
     assert bad.count()["failed"] - before <= counts(sluice, "row", bad)[0] - first
     lasted = re.findall(r"backend is ejected group=row .*for_ms=(\d+)", sluice.log())
@@ -138,8 +137,8 @@ def test_under_load_of_both_workers_each_trial_is_one_call(lab, client, sluice, 
     bad, threads = five[1], 8
     client.run(load.start, "trials", lab.target(port=448), connections=8, threads=threads)
     wait_for(lambda: client.run(load.done, "trials") > 200, 20, "calls flow")
-    bad.set_behaviour(status=UNAVAILABLE)
     before = bad.count().get("failed", 0)
+    bad.set_behaviour(status=UNAVAILABLE)
     wait_for(lambda: counts(sluice, "load", bad)[0] >= 3, 20, "two trials")
     bad.set_behaviour()
     wait_for(lambda: row_of(sluice, "load", bad)["ejected"] == "", 20, "it is back")
