@@ -19,7 +19,8 @@
 #include "proxy/worker.h"
 
 /* Another worker's connection may have ended meanwhile, and left room under a limit. */
-#define LIMIT_RETRY_NS (20 * NS_PER_MS)
+#define LIMIT_RETRY_NS	    (20 * NS_PER_MS) /* a call waits for it */
+#define LIMIT_RETRY_IDLE_NS NS_PER_S
 
 enum want { WANT_NOTHING, WANT_FOR_CALLS, WANT_TO_REPLACE, WANT_MINIMUM };
 
@@ -115,7 +116,8 @@ static void arm(struct pool_endpoint *endpoint)
 	uint64_t now_ns = loop_now(loop), due_ns = pool_expiry_ns(endpoint);
 
 	if (wants(endpoint) != WANT_NOTHING) {
-		uint64_t retry_ns = now_ns + LIMIT_RETRY_NS;
+		bool in_no_hurry = endpoint->limited && !endpoint->n_waiting;
+		uint64_t retry_ns = now_ns + (in_no_hurry ? LIMIT_RETRY_IDLE_NS : LIMIT_RETRY_NS);
 
 		if (!endpoint->limited && endpoint->retry_at_ns > retry_ns)
 			retry_ns = endpoint->retry_at_ns;
