@@ -108,7 +108,8 @@ static bool is_drained(const struct worker *worker, const struct downstream *dow
 	return which == DRAIN_ALL || !router_listener(worker->router, downstream->listener_id);
 }
 
-static void drain_connections(struct worker *worker, enum drain_which which, uint32_t listener_id)
+static void drain_connections(struct worker *worker, enum drain_which which, uint32_t listener_id,
+			      uint64_t within_ns)
 {
 	uint64_t spread = worker->router ? worker->router->config->drain_jitter_ms * NS_PER_MS : 0;
 	struct downstream *downstream, *next;
@@ -116,6 +117,8 @@ static void drain_connections(struct worker *worker, enum drain_which which, uin
 
 	list_for_each_safe(downstream, next, &worker->downstreams, link)
 		n += is_drained(worker, downstream, which, listener_id);
+	if (spread > within_ns)
+		spread = within_ns;
 	step = n && spread / n < DRAIN_STEP_NS ? spread / n : DRAIN_STEP_NS;
 	list_for_each_safe(downstream, next, &worker->downstreams, link)
 		if (is_drained(worker, downstream, which, listener_id))
@@ -129,7 +132,7 @@ static void drain_listener(struct worker *worker, uint32_t id)
 	list_for_each_safe(listener, next, &worker->listeners, link)
 		if (listener->id == id)
 			listener_close(listener);
-	drain_connections(worker, DRAIN_LISTENER, id);
+	drain_connections(worker, DRAIN_LISTENER, id, UINT64_MAX);
 }
 
 static void drain(struct worker *worker, uint32_t grace_ms)
@@ -143,7 +146,8 @@ static void drain(struct worker *worker, uint32_t grace_ms)
 		listener_close(listener);
 	worker->draining = true;
 	state_store32(&worker->stats->state, SLUICE_WORKER_DRAINING);
-	drain_connections(worker, DRAIN_ALL, 0);
+	/* The last to be told has half of the grace left. */
+	drain_connections(worker, DRAIN_ALL, 0, grace_ms * NS_PER_MS / 2);
 	loop_timer_set(&worker->loop, &worker->grace_timer, grace_ms * NS_PER_MS);
 	worker_check_idle(worker);
 }
@@ -205,7 +209,7 @@ static void commit(struct worker *worker, const struct channel_config *message)
 		list_for_each_safe(downstream, next, &worker->downstreams, link)
 			if (!router_listener(worker->router, downstream->listener_id))
 				downstream_keep_router(downstream, old);
-		drain_connections(worker, DRAIN_REMOVED, 0);
+		drain_connections(worker, DRAIN_REMOVED, 0, UINT64_MAX);
 		state_store32(&worker->stats->state, SLUICE_WORKER_LIVE);
 	}
 	router_unref(old);
