@@ -65,13 +65,16 @@ def scripts(sluice, pair):
     return script
 
 
-def _calls(address, how_many, first, timeout=5):
+def _calls(address, how_many, first, timeout=5, whole=True):
+    """whole False: the requests have no end."""
     connection = h2raw.Client(address, h2raw.tls_context()).hello()
     answers = []
     for i in range(how_many):
         began = time.monotonic()
-        answer = connection.call(1 + 2 * i, payload=b"x" * 100, timeout=timeout,
-                                 add=[("x-call", str(first + i))])
+        stream = 1 + 2 * i
+        connection.request(stream, add=[("x-call", str(first + i))])
+        connection.data(stream, h2raw.message(b"x" * 100), end=whole)
+        answer = connection.answer(stream, timeout)
         answer.pop("frames")
         answers.append({**answer, "seconds": time.monotonic() - began})
     connection.close()
@@ -125,17 +128,21 @@ def test_what_was_certainly_not_processed_is_sent_again(lab, client, pair, scrip
     assert len(good) == len(answers) and set(good.values()) == {1}
 
 
-def test_a_backend_killed_with_calls_on_it(lab, client, sluice, pair, scripts):
+@pytest.mark.parametrize("moment,whole", [("hang", False), ("hang", True),
+                                          ("headers_then_hang", True)],
+                         ids=["mid-request", "before headers", "after response headers"])
+def test_a_backend_killed_with_calls_on_it(lab, client, sluice, pair, scripts, moment, whole):
     """kill -9 in the middle of ten calls: none of them goes anywhere else."""
+    scripts(("ok_at_once",), ("ok_at_once",))
     victim = lab.agent(lab.world.backends[0], "raw-victim")
     victim.address = f"{lab.world.backends[0].address}:{lab.world.port(50063)}"
-    victim.run(rawserver.start, victim.address, "hang")
+    victim.run(rawserver.start, victim.address, moment)
     group = sluice.group("g443")
     before = group["backends"]
     group["backends"] = [{"address": victim.address}, *before]
     sluice.reload()
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        future = pool.submit(make_at_once, lab, client, 443, 12)
+        future = pool.submit(make_at_once, lab, client, 443, 12, whole)
         wait_for(lambda: victim.run(rawserver.requests), 5, "calls are at the victim")
         time.sleep(0.2)
         at_victim = {dict(r)["x-call"] for r in victim.run(rawserver.requests)}
@@ -149,14 +156,16 @@ def test_a_backend_killed_with_calls_on_it(lab, client, sluice, pair, scripts):
     assert max((flaky + good).values()) == 1
 
 
-def _at_once(address, how_many, first):
+def _at_once(address, how_many, first, whole):
     with concurrent.futures.ThreadPoolExecutor(how_many) as pool:
-        return list(pool.map(lambda i: _calls(address, 1, first + i, 15)[0], range(how_many)))
+        return list(pool.map(lambda i: _calls(address, 1, first + i, 15, whole)[0],
+                             range(how_many)))
 
 
-def make_at_once(lab, client, port, how_many):
+def make_at_once(lab, client, port, how_many, whole=True):
     first = next(_numbers) * 1000
-    return client.run(_at_once, (lab.world.lb.address, lab.world.port(port)), how_many, first)
+    return client.run(_at_once, (lab.world.lb.address, lab.world.port(port)), how_many, first,
+                      whole)
 
 
 def test_a_listed_status_is_retried_elsewhere(lab, client, pair, scripts):

@@ -116,6 +116,12 @@ def _script_ok(connection, frame):
         answer(connection, frame["stream"])
 
 
+def _script_ok_at_once(connection, frame):
+    """Answers without waiting for the request's end."""
+    if _is_request(frame):
+        answer(connection, frame["stream"])
+
+
 def _script_hang(connection, frame):
     pass
 
