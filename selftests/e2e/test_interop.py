@@ -19,6 +19,11 @@ CASES = ["empty_unary", "large_unary", "client_streaming", "server_streaming", "
          "channel_soak"]
 
 
+# A hundred calls, or connections, none of which may fail.
+SOAK = ["--soak_iterations=100", "--soak_max_failures=0", "--soak_overall_timeout_seconds=60",
+        "--soak_per_iteration_max_acceptable_latency_ms=10000"]
+
+
 @pytest.fixture(scope="session")
 def go(lab):
     """The folder of the Go programs."""
@@ -103,7 +108,7 @@ def test_grpc_go_client_and_server(lab, go, sluice, case):
     lab.world.client.run(
         go / "interop-client", "--use_tls", "--use_test_ca", f"--ca_file={lab.certificate.chain}",
         f"--server_host={lab.world.lb.address}", f"--server_port={lab.world.port(443)}",
-        "--server_host_override=sluice.test", f"--test_case={case}", timeout=40)
+        "--server_host_override=sluice.test", f"--test_case={case}", *SOAK, timeout=90)
 
 
 def test_python_client_calls_grpc_go(lab, client, sluice, go_backends):
