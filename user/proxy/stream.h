@@ -144,8 +144,6 @@ bool stream_over_memory(struct stream *stream);
 
 /* Drops what of the response waits for the client. */
 void stream_drop_response(struct stream *stream);
-/* What an HTTP status means as an outcome, where there is no grpc-status: below 400 OK. */
-int stream_http_outcome(int http_status);
 /* Copies of headers into the stream's arena. 0 or -ENOMEM. */
 int stream_copy_headers(struct stream *stream, struct stream_headers *to,
 			const struct h2_header *headers, size_t n);

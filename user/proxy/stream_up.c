@@ -134,6 +134,12 @@ static bool is_strict(const struct stream *stream)
 	return stream->group->config->protocol == PROTOCOL_GRPC;
 }
 
+/* What a response without grpc-status comes to. */
+static int http_outcome(int http_status)
+{
+	return http_status < 400 ? GRPC_OK : grpc_status_from_http(http_status);
+}
+
 /* The status that the block amounts to, where it is the whole answer. -1: it is none. */
 static int whole_answer(const struct stream *stream, const struct answer *answer, bool end)
 {
@@ -141,7 +147,7 @@ static int whole_answer(const struct stream *stream, const struct answer *answer
 		if (!end)
 			return -1;
 		return answer->grpc_status >= 0 ? answer->grpc_status :
-						  stream_http_outcome(answer->http_status);
+						  http_outcome(answer->http_status);
 	}
 	if (end && answer->grpc_status >= 0)
 		return answer->grpc_status;
@@ -151,11 +157,6 @@ static int whole_answer(const struct stream *stream, const struct answer *answer
 	if (answer->grpc_status > 0)
 		return answer->grpc_status;
 	return grpc_status_from_http(answer->http_status);
-}
-
-int stream_http_outcome(int http_status)
-{
-	return http_status < 400 ? GRPC_OK : grpc_status_from_http(http_status);
 }
 
 /* ---- what came ---- */
@@ -204,8 +205,7 @@ void stream_up_response(struct stream *stream, const struct h2_header *headers, 
 	}
 	stream->response_started = true;
 	stream->passed_ns = loop_now(&stream->worker->loop);
-	stream->grpc_status = is_strict(stream) || end ? status :
-							stream_http_outcome(answer.http_status);
+	stream->grpc_status = is_strict(stream) || end ? status : http_outcome(answer.http_status);
 	if (end) {
 		stream->down.end = true;
 		drop_rest_of_request(stream);
