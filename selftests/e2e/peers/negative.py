@@ -168,14 +168,14 @@ def case(name):
     """Which server it is; forgets what it saw, and has closed its connections: they end when the
     balancer has ended them too, so that no call can meet one that is closing."""
     _server.update(case=name, calls=[], pings=[], peak=0)
-    for sock in list(_server["open"]):
-        try:
-            sock.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
     end = time.monotonic() + 3
     while _server["open"] and time.monotonic() < end:
-        time.sleep(0.005)
+        for sock in list(_server["open"]):  # a new one may come for one that went away
+            try:
+                sock.shutdown(socket.SHUT_WR)
+            except OSError:
+                pass
+        time.sleep(0.01)
 
 
 def seen():
