@@ -78,6 +78,9 @@ static bool is_allowed(struct pick *pick, const struct config_endpoint *endpoint
 	if (group->slow_start_ms && pick->pass == PICK_READY &&
 	    state_load32(&row->health) == SLUICE_HEALTH_UP && !is_warm(pick, row, endpoint->id))
 		return false;
+	if (pick->pass < PICK_LIVE &&
+	    pool_is_out_of_reach(&pick->stream->worker->pool, group, endpoint))
+		return false;
 	if (!group->breaker.backend_calls ||
 	    state_load32(&row->active_rpcs) < group->breaker.backend_calls)
 		return true;

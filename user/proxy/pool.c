@@ -161,6 +161,25 @@ bool pool_is_backing_off(const struct pool *pool, const struct config_endpoint *
 	       endpoint->retry_at_ns > now_ns && endpoint->failed_at_ns >= healthy_since_ns;
 }
 
+bool pool_is_out_of_reach(const struct pool *pool, const struct config_group *group,
+			  const struct config_endpoint *config)
+{
+	const struct state *state = &pool->worker->state;
+	const struct config_breaker *breaker = &group->breaker;
+	const struct pool_endpoint *endpoint = pool->by_id[config->id];
+
+	if (!breaker->group_connections && !breaker->backend_connections)
+		return false;
+	if (endpoint && endpoint->generation == config->generation && !pool_is_hopeless(endpoint))
+		return false;
+	return (breaker->group_connections &&
+		state_counted(state, STATE_GROUP_CONNECTIONS, group->id) >=
+			breaker->group_connections) ||
+	       (breaker->backend_connections &&
+		state_counted(state, STATE_BACKEND_CONNECTIONS, config->id) >=
+			breaker->backend_connections);
+}
+
 void pool_release(struct pool_endpoint *endpoint)
 {
 	if (endpoint->retired && !endpoint->n_connections && !endpoint->n_waiting)

@@ -74,6 +74,11 @@ struct pool_endpoint *pool_endpoint(struct pool *pool, const struct router_group
 bool pool_is_backing_off(const struct pool *pool, const struct config_endpoint *endpoint,
 			 uint64_t healthy_since_ns, uint64_t now_ns);
 
+/* Whether this worker has no connection to it, and the group's limits of connections allow none now:
+ * a call would have to wait for another to close. */
+bool pool_is_out_of_reach(const struct pool *pool, const struct config_group *group,
+			  const struct config_endpoint *endpoint);
+
 /* Puts stream on a connection, or in the queue for one. 0; -ENOMEM; -ENOBUFS (queue full); of
  * circuit breakers -EDQUOT (the backend has all the calls it may have) and -EXFULL (as many of the
  * group's calls wait as may); or the -errno of a connect that failed at once. */

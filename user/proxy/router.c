@@ -72,7 +72,8 @@ static int build_group(struct router_group *group, const struct config_group *co
 		return -1;
 	group->has_view = config->panic_percent > 0;
 	group->is_special = config->slow_start_ms || config->breaker.backend_calls ||
-			    config->outlier.enabled;
+			    config->breaker.group_connections ||
+			    config->breaker.backend_connections || config->outlier.enabled;
 	for (size_t i = 0; i < config->n_endpoints; i++) {
 		weights[i] = config->endpoints[i].weight;
 		group->has_view = group->has_view || config->endpoints[i].backup;

@@ -234,6 +234,23 @@ static void a_limit_of_connections_makes_calls_share_or_wait(void **state)
 	assert_true(group_row()->connections <= 1);
 }
 
+/* The other backend would be their turn, but the one connection that may be is to the first. */
+static void calls_go_where_a_connection_is_when_no_more_may_be_opened(void **state)
+{
+	int32_t ids[6];
+
+	backends_answer();
+	relay_group()->breaker.group_connections = 1;
+	commit();
+	relay_connect();
+	for (int i = 0; i < 6; i++) {
+		ids[i] = relay_call(10, "");
+		RELAY_UNTIL(call(ids[i])->closed);
+		assert_int_equal(call(ids[i])->grpc_status, 0);
+	}
+	assert_int_equal(relay.backends[0].n_accepted + relay.backends[1].n_accepted, 1);
+}
+
 /* As if so many waited: no client of a test has that many calls. */
 static void a_queue_has_an_end(void **state)
 {
@@ -390,6 +407,7 @@ int main(void)
 		ONE(waiting_calls_are_bounded_and_served_in_order),
 		ONE(who_waits_longer_than_allowed_is_told_so),
 		TWO(a_limit_of_connections_makes_calls_share_or_wait),
+		TWO(calls_go_where_a_connection_is_when_no_more_may_be_opened),
 		ONE(a_queue_has_an_end),
 		ONE(a_backend_that_has_too_many_pings_gets_half_as_many),
 		ONE(a_drained_backends_calls_are_cut_at_their_time),
