@@ -78,6 +78,16 @@ def test_watch_follows_a_reload(client, sluice, target):
     client.run(health_client.end, number)
 
 
+def test_a_drained_listener_is_not_serving(client, sluice, target):
+    node, group = [client.run(health_client.watch, target, s) for s in ("", "echo")]
+    assert [client.run(health_client.told, n) for n in (node, group)] == [SERVING, SERVING]
+    assert sluice.ctl.raw("drain", "listener", "echo").returncode == 0
+    assert [client.run(health_client.told, n) for n in (node, group)] == [NOT_SERVING] * 2
+    assert [client.run(health_client.told, n) for n in (node, group)] == [-14] * 2
+    assert sluice.ctl.raw("undrain", "listener", "echo").returncode == 0
+    wait_for(lambda: client.run(health_client.check, target) == SERVING, 5, "it serves again")
+
+
 @pytest.mark.parametrize("method,request_bytes,status", [
     ("Check", b"\x0a\x05ab", 13),              # a length beyond the end
     ("Check", b"\x0b", 13),                    # a group

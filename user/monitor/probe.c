@@ -51,12 +51,12 @@ static void on_finish(struct loop_task *task)
 
 	probe->busy = false;
 	loop_timer_cancel(probe->loop, &probe->timeout);
-	probe->on_done(probe, probe->failed_local ? PROBE_LOCAL : PROBE_CHECKED, probe->result);
+	probe->on_done(probe, probe->word, probe->result);
 }
 
 void probe_fail_later(struct probe *probe, int err)
 {
-	probe->failed_local = probe_errno_is_local(err);
+	probe->word = probe_errno_is_local(err) ? PROBE_LOCAL : PROBE_CHECKED;
 	probe->result = (struct health_result){ SLUICE_REASON_CONNECT, (uint32_t)err };
 	loop_defer(probe->loop, &probe->finish);
 }
@@ -112,10 +112,15 @@ int32_t probe_submit(struct probe *probe, const char *path, bool deadline)
 
 void probe_ask(struct probe *probe)
 {
-	if (probe->check->method == HEALTH_METHOD_WATCH && !probe->watch && !probe->watch_refused)
+	if (probe->check->method == HEALTH_METHOD_WATCH && !probe->watch && !probe->watch_refused) {
 		probe_watch_submit(probe);
-	else
+	} else if (probe_stands(probe) && !h2_capacity(probe->h2)) {
+		/* A backend that allows one stream a connection has given it to the Watch. */
+		probe->word = PROBE_ALIVE;
+		loop_defer(probe->loop, &probe->finish);
+	} else {
 		probe_call_submit(probe);
+	}
 }
 
 /* A check is under way, and waits for a connection that can carry it. */
@@ -322,7 +327,6 @@ void probe_start(struct probe *probe)
 {
 	probe->busy = true;
 	probe->retried = false;
-	probe->failed_local = false;
 	probe->request_len = (uint32_t)health_request_build(probe->request, probe->check);
 	probe->deadline_ns = loop_now(probe->loop) + probe->check->timeout_ms * NS_PER_MS;
 	if (loop_timer_set(probe->loop, &probe->timeout, probe->check->timeout_ms * NS_PER_MS) < 0)

@@ -58,10 +58,10 @@ struct probe {
 	bool used;		/* this connection carried an answer before */
 	bool retire;		/* the peer wants no further calls on it */
 	bool retried;		/* this check was begun anew on a fresh connection */
-	bool failed_local;
 	uint64_t deadline_ns;
 	struct loop_timer timeout;
-	struct loop_task finish; /* hands over a result found inside a probe_ function */
+	struct loop_task finish; /* hands over a result found inside a probe_ function ... */
+	enum probe_word word;	 /* ... as this */
 	struct loop_io tcp;
 	struct health_result result;
 	struct health_reply reply, watch_reply;

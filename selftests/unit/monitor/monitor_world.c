@@ -36,6 +36,14 @@ static const struct h2_options server_options = {
 	.open_timeout_ms = 5000,
 };
 
+static const struct h2_options one_stream_options = {
+	.max_streams = 1,
+	.stream_window_bytes = 65535,
+	.connection_window_bytes = 65535,
+	.max_header_bytes = 16384,
+	.open_timeout_ms = 5000,
+};
+
 #define FIELD(n, v)                                                                                \
 	{                                                                                          \
 		.name = (n), .value = (v), .name_len = sizeof(n) - 1,                              \
@@ -280,7 +288,9 @@ static void on_accept(struct loop_io *io, uint32_t events)
 	for (size_t i = 0; i < 16; i++) {
 		if (backend->connections[i])
 			continue;
-		backend->connections[i] = h2_accept(&backend->world->loop, fd, NULL, &server_options,
+		backend->connections[i] = h2_accept(&backend->world->loop, fd, NULL,
+						    backend->one_stream ? &one_stream_options :
+									  &server_options,
 						    &server_events, backend, &err);
 		assert_non_null(backend->connections[i]);
 		return;

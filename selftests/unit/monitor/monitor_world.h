@@ -45,6 +45,7 @@ struct backend {
 	size_t body_len;
 	/* Watch */
 	bool has_watch; /* else it answers UNIMPLEMENTED */
+	bool one_stream; /* at once on a connection */
 	unsigned n_watches;
 	struct h2 *watch_h2; /* the one that stands; NULL: none */
 	int32_t watch;

@@ -203,6 +203,24 @@ static void beside_a_watch_silence_is_found_by_a_call(void **state)
 	world_done(&world);
 }
 
+static void a_backend_with_room_for_one_stream_keeps_its_watch(void **state)
+{
+	world_init(&world, 1);
+	world.backends[0].has_watch = world.backends[0].one_stream = true;
+	check()->method = HEALTH_METHOD_WATCH;
+	check()->interval_ms = 50;
+	check()->timeout_ms = 100;
+	world_start_monitor(&world);
+	world_configure(&world);
+	world_wait(&world, 2000, words(0)->checks > 5);
+	assert_int_equal(health(0), SLUICE_HEALTH_UP);
+	assert_int_equal(words(0)->checks_failed, 0);
+	assert_int_equal(world.backends[0].n_watches, 1);
+	backend_tell_status(&world.backends[0], 2);
+	world_wait(&world, 1000, health(0) == SLUICE_HEALTH_DOWN);
+	world_done(&world);
+}
+
 static void a_connection_that_ends_in_order_costs_no_failure(void **state)
 {
 	start_watching(1);
@@ -331,6 +349,7 @@ int main(void)
 		TEST(what_is_no_message_ends_the_watch),
 		TEST(a_watch_that_says_nothing_times_out),
 		TEST(beside_a_watch_silence_is_found_by_a_call),
+		TEST(a_backend_with_room_for_one_stream_keeps_its_watch),
 		TEST(a_connection_that_ends_in_order_costs_no_failure),
 		TEST(a_killed_backend_is_down_though_checks_are_rare),
 		TEST(a_connect_is_all_that_tcp_asks),
