@@ -222,7 +222,7 @@ def test_pushback_says_when(lab, client, pair, scripts):
     assert [status(a) for a in answers] == ["0"] * 4
     waited = [a for a in answers if a["seconds"] > 0.39]
     assert len(waited) == len(flaky) > 0
-    assert max(a["seconds"] for a in answers) < 2
+    assert max(a["seconds"] for a in answers) < 5
 
 
 def test_an_http_error_is_retried_as_the_status_it_maps_to(lab, client, pair, scripts):
@@ -259,13 +259,13 @@ def test_a_try_that_hangs_is_cancelled_and_another_made(lab, client, pair, scrip
     flaky, _ = seen(pair)
     resets = [f["code"] for _, f in pair[0].run(rawserver.events, "RstStreamFrame")]
     assert resets == ["CANCEL"] * len(flaky) and flaky
-    assert max(a["seconds"] for a in answers) < 1.5
+    assert max(a["seconds"] for a in answers) < 4
 
 
 def test_when_every_try_hangs_the_answer_is_4_and_says_so(lab, client, pair, scripts):
     scripts(("hang",), ("hang",))
     (answer,) = make(lab, client, 446, 1)
-    assert status(answer) == "4" and 0.55 < answer["seconds"] < 2
+    assert status(answer) == "4" and 0.55 < answer["seconds"] < 4
     assert "attempt 2 of 2" in answer["trailers"]["grpc-message"]
     flaky, good = seen(pair)
     assert len(flaky) == len(good) == 1  # never twice the same while another is live
@@ -281,11 +281,11 @@ def test_the_number_of_attempts_is_kept(lab, client, pair, scripts):
 
 def test_the_budget_is_one_for_all_workers(lab, client, pair, scripts):
     """Nobody may retry but one at a time: the others get the backend's answer at once."""
-    busy = ("respond", [*UNAVAILABLE, ("grpc-retry-pushback-ms", "1500")])
+    busy = ("respond", [*UNAVAILABLE, ("grpc-retry-pushback-ms", "2500")])
     scripts(busy, busy)
     answers = make_at_once(lab, client, 447, 8)
     assert {status(a) for a in answers} == {"14"}
-    assert sorted(a["seconds"] > 1.4 for a in answers) == [False] * 7 + [True]
+    assert sorted(a["seconds"] > 2.4 for a in answers) == [False] * 7 + [True]
 
 
 def test_a_request_over_the_replay_buffer_is_not_retried(lab, client, pair, scripts):

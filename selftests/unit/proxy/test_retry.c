@@ -281,12 +281,10 @@ static void the_pause_grows_and_the_backend_may_name_it(void **state)
 	began = loop_refresh(&relay.worker.loop);
 	refuse_with(first, "14", "");
 	RELAY_UNTIL(asked() == !first);
-	assert_in_range((loop_refresh(&relay.worker.loop) - began) / NS_PER_MS, 30, 500);
-	began = loop_refresh(&relay.worker.loop);
+	assert_in_range((loop_refresh(&relay.worker.loop) - began) / NS_PER_MS, 30, 2000);
+	policy()->backoff_base_ms = policy()->backoff_max_ms = 60000;
 	refuse_with(!first, "14", "0");
-	RELAY_UNTIL(facts()->retries == 2);
-	asked();
-	assert_in_range((loop_refresh(&relay.worker.loop) - began) / NS_PER_MS, 0, 29);
+	RELAY_UNTIL(facts()->retries == 2); /* and not after half a minute */
 	answer(asked());
 	RELAY_UNTIL(call(id)->closed);
 	assert_int_equal(call(id)->grpc_status, 0);
@@ -345,14 +343,14 @@ static void the_time_of_a_try_ends_with_the_headers(void **state)
 	struct side *side;
 	int32_t id;
 
-	policy()->per_try_timeout_ms = 40;
+	policy()->per_try_timeout_ms = 300;
 	relay_connect();
 	id = relay_call(100, "");
 	side = backend_side((unsigned)asked(), 0);
 	side->reply_bytes = 10;
 	record_of(side, 1)->hold_end = true;
 	world_respond(side, 1);
-	RELAY_FOR_MS(100);
+	RELAY_FOR_MS(400);
 	assert_false(call(id)->closed);
 	assert_int_equal(call(id)->received, 10);
 	h2_reset(relay.client->h2, id, H2_CANCEL);
@@ -363,9 +361,9 @@ static void a_deadline_holds_in_the_pause_too(void **state)
 {
 	int32_t id;
 
-	policy()->backoff_base_ms = policy()->backoff_max_ms = 150;
+	policy()->backoff_base_ms = policy()->backoff_max_ms = 400;
 	relay_connect();
-	id = relay_call(100, "200m");
+	id = relay_call(100, "1S");
 	refuse_with(asked(), "14", "");
 	RELAY_UNTIL(facts()->retries == 1);
 	RELAY_UNTIL(call(id)->closed); /* the second backend answers nothing */
