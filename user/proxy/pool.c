@@ -118,7 +118,7 @@ static void retire(struct pool_endpoint *endpoint)
 	endpoint->retired = true;
 	if (pool->by_id[endpoint->id] == endpoint)
 		pool->by_id[endpoint->id] = NULL;
-	pool_fail_waiting(endpoint, "backend removed");
+	pool_move_waiting(endpoint);
 	pool_drain_connections(endpoint);
 	pool_release(endpoint);
 }
@@ -309,6 +309,18 @@ void pool_fail_waiting(struct pool_endpoint *endpoint, const char *why)
 			mirror_failed(stream);
 		else
 			dispatch_connect_failed(stream, endpoint, why);
+	}
+}
+
+void pool_move_waiting(struct pool_endpoint *endpoint)
+{
+	for (uint32_t n = endpoint->n_waiting; n && !list_empty(&endpoint->waiting); n--) {
+		struct stream *stream = take_waiting(endpoint);
+
+		if (mirror_is_copy(stream))
+			mirror_failed(stream);
+		else
+			dispatch_failed(stream, endpoint, -EPIPE);
 	}
 }
 

@@ -91,6 +91,8 @@ void pool_serve_waiting(struct pool_endpoint *endpoint);
 bool pool_is_hopeless(const struct pool_endpoint *endpoint);
 /* No connection can be had: those who wait now try elsewhere. */
 void pool_fail_waiting(struct pool_endpoint *endpoint, const char *why);
+/* No fault of the backend's: it is drained or removed. Those who wait go elsewhere. */
+void pool_move_waiting(struct pool_endpoint *endpoint);
 /* Answers those who have waited too long. */
 void pool_expire_waiting(struct pool_endpoint *endpoint);
 /* When the first of those who wait has waited too long; 0: never. */

@@ -225,7 +225,7 @@ void pool_set_drained(struct pool_endpoint *endpoint, bool drained, uint64_t unt
 
 	endpoint->drained = drained;
 	if (begins) {
-		pool_fail_waiting(endpoint, "backend is drained");
+		pool_move_waiting(endpoint);
 		pool_drain_connections(endpoint);
 	}
 	if (drained && until_ns)

@@ -301,6 +301,32 @@ static void a_drained_backends_calls_are_cut_at_their_time(void **state)
 	assert_int_equal(call(id)->grpc_status, 0);
 }
 
+static void who_waits_for_a_backend_that_is_drained_goes_elsewhere(void **state)
+{
+	struct sluice_backend *rows = &relay.worker.state.backends[FIRST_BACKEND];
+	int32_t waiting;
+	unsigned drained;
+
+	relay.backend_options.max_streams = 1;
+	relay_group()->max_connections = 1;
+	commit();
+	relay_connect();
+	busy_call();
+	busy_call();
+	waiting = busy_call();
+	assert_int_equal(rows[0].active_rpcs + rows[1].active_rpcs, 3);
+	drained = rows[0].active_rpcs == 2 ? 0 : 1;
+	relay_group()->endpoints[drained].drained = true;
+	commit();
+	assert_int_equal(rows[!drained].active_rpcs, 2);
+	assert_int_equal(rows[drained].failures, 0);
+	backend_side(!drained, 0)->reply_trailers = true;
+	backend_side(!drained, 0)->reply = backend_side(!drained, 0)->reply_at_end = true;
+	world_respond(backend_side(!drained, 0), 1);
+	RELAY_UNTIL(call(waiting)->closed);
+	assert_int_equal(call(waiting)->grpc_status, 0);
+}
+
 /* ---- mirrors ---- */
 
 static void mirror_all(void)
@@ -411,6 +437,7 @@ int main(void)
 		ONE(a_queue_has_an_end),
 		ONE(a_backend_that_has_too_many_pings_gets_half_as_many),
 		ONE(a_drained_backends_calls_are_cut_at_their_time),
+		TWO(who_waits_for_a_backend_that_is_drained_goes_elsewhere),
 		ONE(a_copy_goes_along_and_its_answer_nowhere),
 		ONE(a_copy_that_holds_too_much_is_given_up),
 		ONE(a_copy_without_a_backend_harms_nobody),
