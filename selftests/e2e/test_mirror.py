@@ -8,7 +8,7 @@ from peers import calls, load, rawserver
 
 pytestmark = pytest.mark.l7
 
-ALL, HALF, DEAD = 443, 444, 445
+ALL, HALF, DEAD, HASHED = 443, 444, 445, 446
 MIB = 1 << 20
 BEHAVIOURS = [("ok",), ("hang",), ("headers_then_hang",), ("reset", "INTERNAL_ERROR"),
               ("reset", "REFUSED_STREAM"), ("die",), ("goaway", 0), ("http", 500), ("no_status",),
@@ -33,9 +33,12 @@ def sluice(lab, daemons, backends, shadow, mode):
     config["groups"].append({"name": "shadow", "backends": [{"address": shadow.address}],
                              "connections": {"connect_timeout": "500ms"}})
     config["groups"].append({"name": "nobody", "backends": [{"address": nobody}]})
+    config["groups"].append({"name": "hashed", "balance": "consistent_hash", "hash": "metadata:x-user",
+                             "backends": [b.entry() for b in backends]})
     for port, mirror in ((ALL, {"group": "shadow", "share": "100%"}),
                          (HALF, {"group": "shadow", "share": "50%"}),
-                         (DEAD, {"group": "nobody", "share": "100%"})):
+                         (DEAD, {"group": "nobody", "share": "100%"}),
+                         (HASHED, {"group": "hashed", "share": "100%"})):
         listener = config["listeners"][0] if port == ALL else \
             lab.add_listener(config, port, f"mirror-{port}", backends)
         listener["routes"] = [{"name": f"to-{port}", "group": listener.pop("group"),
@@ -156,3 +159,16 @@ def test_share_of_the_calls(lab, client, sluice, shadow):
     assert 60 <= counters(sluice)[0] - before <= 140
     rows = {r["name"]: r for r in sluice.ctl.json("routes")["routes"]}
     assert 60 <= rows[f"to-{HALF}"]["mirrored"] <= 140
+
+
+def test_copies_go_by_the_key_of_their_own_group(lab, client, sluice):
+    def copies(users):
+        before = {r["address"]: r["calls"] for r in sluice.backends("hashed")}
+        for user in users:
+            assert client.run(calls.unary, lab.target(port=HASHED),
+                              metadata=[("x-user", user)]).code == 0
+        return sorted(r["calls"] - before[r["address"]] for r in sluice.backends("hashed"))
+
+    few, many = copies([f"user-{i}" for i in range(40)])
+    assert few > 5 and few + many == 40
+    assert copies(["always-me"] * 10) == [0, 10]

@@ -9,7 +9,7 @@ import pytest
 
 from harness import certs
 from harness.proc import wait_for
-from peers import calls
+from peers import calls, h2raw
 from test_balance import begun, fast_calls, spread
 
 pytestmark = pytest.mark.l7
@@ -51,7 +51,7 @@ def make_config(lab, backends, certificate):
     del listener["group"]
     listener.update(name="api", certificate=certificate._asdict(), routes=[dict(r) for r in ROUTES], limits={"streams": 1000})
     hops = lab.add_listener(config, 444, "hops", backends[:1])
-    hops.update(trusted_hops=1, routes=[{"match": {"source": "203.0.113.0/24"}, "group": "two"}])
+    hops.update(trusted_hops=1, health_service=True, routes=[{"match": {"source": "203.0.113.0/24"}, "group": "two"}])
     return config
 
 
@@ -164,6 +164,23 @@ def test_source_behind_trusted_hops(lab, client, sluice, named):
     assert client.run(calls.unary, named(), metadata=[near]).reply["backend"] == "be1"
 
 
+def _reset_of(address, changes):
+    host, _, port = address.rpartition(":")
+    connection = h2raw.Client((host, int(port)), h2raw.tls_context()).hello()
+    connection.request(**changes)
+    reset = connection.answer(1)["reset"]
+    connection.close()
+    return reset
+
+
+@pytest.mark.parametrize("changes", [
+    {"replace": {":path": METHOD + "#/sluice.test.Admin/"}},
+    {"drop": [":authority"], "add": [("host", "one.example"), ("host", "two.example")]}],
+    ids=["fragment", "two hosts"])
+def test_what_a_backend_might_read_otherwise_than_routes_is_refused(lab, client, sluice, changes):
+    assert client.run(_reset_of, lab.target().address, changes) == "PROTOCOL_ERROR"
+
+
 # ---- splits
 
 @pytest.mark.skipif(not shutil.which("h2load"), reason="h2load is not installed")
@@ -226,6 +243,8 @@ def test_sluicectl_route_says_why(sluice):
     assert "PERMISSION_DENIED" in done.stdout and "admins only" in done.stdout
     done = sluice.ctl.raw("route", "api", "--path", "/x.Y/Z")
     assert done.returncode == 0 and done.stdout.startswith("no route")
+    done = sluice.ctl.raw("route", "hops", "--path", "/grpc.health.v1.Health/Check")
+    assert "health_service" in done.stdout, done.stdout
     said = sluice.ctl.json("route", "api", "--host", "split.example", "--path", METHOD)
     assert [g["weight"] for g in said["groups"]] == [90, 10] and "group" not in said
     said = sluice.ctl.json("route", "hops", "--header", "x-forwarded-for=6.6.6.6, 203.0.113.9",

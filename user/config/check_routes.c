@@ -128,6 +128,23 @@ static const struct node *check_is_san(const struct node *key)
 	return key && key->kind == NODE_SCALAR && strcmp(key->text, "san") == 0 ? key : NULL;
 }
 
+/* Its routes see none of the calls that sluice answers itself. */
+static void check_health_service(const struct check *check, const struct config_listener *listener,
+				 const struct config_route *route)
+{
+	const struct config_match *match = &route->match;
+	bool all = match->n_paths > 0;
+
+	for (size_t i = 0; i < match->n_paths; i++)
+		all &= match->paths[i].match != PATH_REGEX &&
+		       strncmp(match->paths[i].text, CONFIG_HEALTH_SERVICE,
+			       sizeof(CONFIG_HEALTH_SERVICE) - 1) == 0;
+	if (listener->health_service && all)
+		report_warning(check->reporter, route->place,
+			       "route \"%s\" gets no gRPC calls: health_service answers them",
+			       route->name);
+}
+
 static void check_route(const struct check *check, const struct config_listener *listener,
 			size_t index, const struct node *node)
 {
@@ -145,6 +162,7 @@ static void check_route(const struct check *check, const struct config_listener 
 		check_splits(check, route, groups);
 	if (group)
 		check_action(check, route, group);
+	check_health_service(check, listener, route);
 	check_mirror(check, route, node_get(node, "mirror"));
 	check_rewrite(check, route, node_get(node_get(node, "rewrite"), "prefix"));
 	check_san(check, listener, node_get(node_get(node, "match"), "san"), "san");

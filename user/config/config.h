@@ -45,6 +45,9 @@ struct config_certificate {
 	struct config_place place;
 };
 
+/* Whose methods sluice answers itself where a listener has health_service. */
+#define CONFIG_HEALTH_SERVICE "/grpc.health.v1.Health/"
+
 struct config_listener {
 	uint32_t id; /* index in the maps; given by the supervisor, stable over reloads */
 	char *name;

@@ -159,6 +159,15 @@ static void put_taken(json_t *answer, const struct config *config, const struct 
 		put(answer, "group", json_string(config->groups[route_group(taken, facts)].name));
 }
 
+/* As a worker does before it looks at routes. */
+static bool is_answered_here(const struct config_listener *listener, const json_t *request)
+{
+	const char *path = json_string_value(json_object_get(request, "path"));
+
+	return listener->health_service && path &&
+	       !strncmp(path, CONFIG_HEALTH_SERVICE, sizeof(CONFIG_HEALTH_SERVICE) - 1);
+}
+
 static const struct config_listener *find_listener(const struct config *config, const char *name)
 {
 	for (size_t i = 0; name && i < config->n_listeners; i++)
@@ -185,6 +194,13 @@ json_t *control_route(const struct supervisor *supervisor, const json_t *request
 	}
 	if (!made_up_read(&call, request, listener)) {
 		snprintf(why, why_size, "%s", call.why);
+		goto out;
+	}
+	if (is_answered_here(listener, request)) {
+		answer = json_pack("{s:s, s:n, s:b}", "listener", listener->name, "route",
+				   "health_service", 1);
+		if (!answer)
+			snprintf(why, why_size, "no memory");
 		goto out;
 	}
 	table = route_table_new(config, listener, 0, why, why_size);

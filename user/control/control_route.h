@@ -13,7 +13,8 @@ struct supervisor;
 
 /* The answer to {"command": "route", "listener": NAME, "path": TEXT, "host": TEXT, "headers":
  * [[KEY, VALUE]...], "source": IP, "sni": NAME, "sans": [NAME...]}; all but the listener's name may be
- * missing. NULL with what is wrong in why. */
+ * missing. A call that the listener's health_service answers comes to no route. NULL with what is
+ * wrong in why. */
 json_t *control_route(const struct supervisor *supervisor, const json_t *request, char *why,
 		      size_t why_size);
 

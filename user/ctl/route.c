@@ -68,7 +68,9 @@ static void print_answer(const json_t *answer)
 	const char *group = json_string_value(json_object_get(answer, "group"));
 	const char *message = json_string_value(json_object_get(answer, "message"));
 
-	if (!route) {
+	if (json_is_true(json_object_get(answer, "health_service"))) {
+		puts("no route: sluice answers it itself, by the listener's health_service");
+	} else if (!route) {
 		puts("no route: the call is answered UNIMPLEMENTED");
 	} else {
 		printf("route %s (%s)\n", route,

@@ -152,7 +152,7 @@ void dispatch_request(struct stream *stream, const struct router_listener *liste
 		return;
 	}
 	if (stream->route->config->mirror_permyriad)
-		mirror_begin(stream);
+		mirror_begin(stream, listener, headers, n);
 	attempt(stream, false);
 }
 

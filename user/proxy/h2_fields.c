@@ -161,7 +161,9 @@ static bool pseudo_ok(const struct h2_header *field, struct seen *seen)
 	if (H2_HEADER_IS(field, ":path")) {
 		bit = PATH;
 		seen->star_path = len == 1 && value[0] == '*';
-		if (!len || (value[0] != '/' && !seen->star_path) || !nghttp2_check_path(value, len))
+		/* With a fragment, which has no place here, we and the backend might read two paths. */
+		if (!len || (value[0] != '/' && !seen->star_path) ||
+		    !nghttp2_check_path(value, len) || memchr(value, '#', len))
 			return false;
 	} else if (H2_HEADER_IS(field, ":method")) {
 		bit = METHOD;
@@ -260,9 +262,12 @@ enum h2_fields_verdict h2_fields_check(struct h2_fields *block, enum h2_block ki
 							field->value_len) ||
 		    h2_header_is_connection_specific(field))
 			return H2_FIELDS_MALFORMED;
-		if (H2_HEADER_IS(field, "host"))
+		if (H2_HEADER_IS(field, "host")) {
+			/* Of two, the backend might believe another than routes do. */
+			if (seen.host && kind == H2_BLOCK_REQUEST)
+				return H2_FIELDS_MALFORMED;
 			seen.host = true;
-		else if (kind != H2_BLOCK_TRAILERS && H2_HEADER_IS(field, "content-length") &&
+		} else if (kind != H2_BLOCK_TRAILERS && H2_HEADER_IS(field, "content-length") &&
 			 !content_length_ok(field, content_length))
 			return H2_FIELDS_MALFORMED;
 	}

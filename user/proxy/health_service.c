@@ -19,7 +19,6 @@
 #include "proxy/stream.h"
 #include "proxy/worker.h"
 
-#define PREFIX	     "/grpc.health.v1.Health/"
 #define FRAME_HEADER 5
 #define REQUEST_MAX  1024 /* far more than the longest group's name takes */
 #define LIST_MAX     100  /* as the protocol has it */
@@ -293,11 +292,11 @@ static int find_method(const struct h2_header *headers, size_t n, enum health_me
 	};
 
 	for (size_t i = 0; i < n; i++) {
-		size_t len = sizeof(PREFIX) - 1;
+		size_t len = sizeof(CONFIG_HEALTH_SERVICE) - 1;
 
 		if (!H2_HEADER_IS(&headers[i], ":path"))
 			continue;
-		if (headers[i].value_len < len || memcmp(headers[i].value, PREFIX, len))
+		if (headers[i].value_len < len || memcmp(headers[i].value, CONFIG_HEALTH_SERVICE, len))
 			return -ENOENT;
 		for (*method = HEALTH_CHECK; *method <= HEALTH_LIST; (*method)++)
 			if (headers[i].value_len - len == strlen(names[*method]) &&

@@ -14,6 +14,7 @@
 #include "proxy/pick.h"
 #include "proxy/pool.h"
 #include "proxy/route.h"
+#include "proxy/route_call.h"
 #include "proxy/router.h"
 #include "proxy/worker.h"
 
@@ -96,7 +97,7 @@ static int copy_request(struct stream *copy, const struct stream *original)
 	return 0;
 }
 
-static struct stream *copy_new(struct stream *original)
+static struct stream *copy_new(struct stream *original, uint64_t hash)
 {
 	struct worker *worker = original->worker;
 	struct stream *copy = malloc(sizeof(*copy));
@@ -112,7 +113,7 @@ static struct stream *copy_new(struct stream *original)
 	copy->router = router_ref(original->router);
 	copy->route = original->route;
 	copy->group = &copy->router->groups[copy->route->config->mirror_group];
-	copy->hash = original->hash;
+	copy->hash = hash;
 	copy->started_ns = loop_now(&worker->loop);
 	copy->deadline_ns = original->deadline_ns;
 	copy->grpc = original->grpc;
@@ -151,7 +152,8 @@ static bool attach(struct stream *copy)
 	return false;
 }
 
-void mirror_begin(struct stream *stream)
+void mirror_begin(struct stream *stream, const struct router_listener *listener,
+		  const struct h2_header *headers, size_t n)
 {
 	const struct config_route *config = stream->route->config;
 	struct worker *worker = stream->worker;
@@ -161,7 +163,9 @@ void mirror_begin(struct stream *stream)
 		return;
 	worker_count(&worker->stats->mirrored);
 	__atomic_fetch_add(&worker->state.routes[config->id].mirrored, 1, __ATOMIC_RELAXED);
-	copy = copies < COPIES_MAX ? copy_new(stream) : NULL;
+	copy = copies < COPIES_MAX ? copy_new(stream, route_call_mirror_hash(stream, listener,
+									    headers, n)) :
+				     NULL;
 	if (!copy) {
 		worker_count(&worker->stats->mirror_dropped);
 		return;

@@ -13,8 +13,12 @@
 
 #include "proxy/stream.h"
 
-/* Starts a copy where the route has a mirror and the draw says so; the request's headers are built. */
-void mirror_begin(struct stream *stream);
+struct router_listener;
+
+/* Starts a copy where the route has a mirror and the draw says so. headers are the client's; those
+ * for the backend are built. */
+void mirror_begin(struct stream *stream, const struct router_listener *listener,
+		  const struct h2_header *headers, size_t n);
 /* What the client sent, as it comes. */
 void mirror_data(struct stream *stream, const uint8_t *data, size_t size);
 void mirror_end(struct stream *stream);

@@ -250,6 +250,9 @@ static bool uses_san(const struct config *config, const struct config_route *rou
 	for (size_t i = 0; i < route->n_splits; i++)
 		if (config->groups[route->splits[i].group].hash_key.source == KEY_SAN)
 			return true;
+	if (route->mirror_permyriad &&
+	    config->groups[route->mirror_group].hash_key.source == KEY_SAN)
+		return true;
 	return route->sticky.source == KEY_SAN || route->calls_key.source == KEY_SAN;
 }
 

@@ -85,18 +85,54 @@ static const char *value_of(const struct h2_header *headers, size_t n, const cha
 	return "";
 }
 
+/* facts points to source, headers and what the client's connection has. */
+static void read_facts(struct route_facts *facts, struct addr *source, const struct stream *stream,
+		       const struct router_listener *listener, const struct h2_header *headers,
+		       size_t n)
+{
+	struct downstream *client = stream->client;
+
+	*source = client->peer;
+	*facts = (struct route_facts){ .headers = headers, .n = n, .source = source };
+	if (listener->config->trusted_hops)
+		request_source(source, headers, n, listener->config->trusted_hops);
+	if (route_table_wants_peer(listener->routes) && h2_tls(client->h2))
+		facts->peer = tls_peer(h2_tls(client->h2));
+}
+
+static uint64_t group_hash(const struct stream *stream, const struct config_group *group,
+			   const struct route_facts *facts)
+{
+	uint64_t hash = 0;
+
+	if (group->balance == BALANCE_CONSISTENT_HASH) {
+		hash = route_key_hash(&group->hash_key, facts);
+		/* Calls without the key are not one caller, all for one backend. */
+		if (!hash)
+			hash = worker_random(stream->worker);
+	}
+	return hash;
+}
+
+uint64_t route_call_mirror_hash(const struct stream *stream, const struct router_listener *listener,
+				const struct h2_header *headers, size_t n)
+{
+	const struct config *config = stream->router->config;
+	struct route_facts facts;
+	struct addr source;
+
+	read_facts(&facts, &source, stream, listener, headers, n);
+	return group_hash(stream, &config->groups[stream->route->config->mirror_group], &facts);
+}
+
 bool route_call(struct stream *stream, const struct router_listener *listener,
 		const struct h2_header *headers, size_t n)
 {
-	struct downstream *client = stream->client;
-	struct addr source = client->peer;
-	struct route_facts facts = { .headers = headers, .n = n, .source = &source };
 	const struct config_route *config;
+	struct route_facts facts;
+	struct addr source;
 
-	if (listener->config->trusted_hops)
-		request_source(&source, headers, n, listener->config->trusted_hops);
-	if (route_table_wants_peer(listener->routes) && h2_tls(client->h2))
-		facts.peer = tls_peer(h2_tls(client->h2));
+	read_facts(&facts, &source, stream, listener, headers, n);
 	stream->route = route_match(listener->routes, &facts, NULL);
 	if (!stream->route) {
 		reply_error(stream, ERROR_NO_ROUTE, listener->config->name,
@@ -112,11 +148,6 @@ bool route_call(struct stream *stream, const struct router_listener *listener,
 		return false;
 	}
 	stream->group = &stream->router->groups[route_group(stream->route, &facts)];
-	if (stream->group->config->balance == BALANCE_CONSISTENT_HASH) {
-		stream->hash = route_key_hash(&stream->group->config->hash_key, &facts);
-		/* Calls without the key are not one caller, all for one backend. */
-		if (!stream->hash)
-			stream->hash = worker_random(stream->worker);
-	}
+	stream->hash = group_hash(stream, stream->group->config, &facts);
 	return true;
 }

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "proxy/h2.h"
 
@@ -17,5 +18,8 @@ struct stream;
 /* Sets stream->route, ->group and ->hash. False: the call was answered here. */
 bool route_call(struct stream *stream, const struct router_listener *listener,
 		const struct h2_header *headers, size_t n);
+/* After it: the hash by which the route's mirror group chooses, where that has one. */
+uint64_t route_call_mirror_hash(const struct stream *stream, const struct router_listener *listener,
+				const struct h2_header *headers, size_t n);
 
 #endif

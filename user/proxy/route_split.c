@@ -125,6 +125,15 @@ static void read_header(struct key_bytes *to, const struct route_facts *facts, c
 	}
 }
 
+/* Or every query would be a caller, or a place, of its own. */
+static void read_until_query(struct key_bytes *path)
+{
+	const char *query = path->bytes ? memchr(path->bytes, '?', path->len) : NULL;
+
+	if (query)
+		path->len = (size_t)(query - (const char *)path->bytes);
+}
+
 static void read_key(struct key_bytes *to, const struct config_key *key,
 		     const struct route_facts *facts)
 {
@@ -145,6 +154,7 @@ static void read_key(struct key_bytes *to, const struct config_key *key,
 		break;
 	case KEY_PATH:
 		read_header(to, facts, ":path");
+		read_until_query(to);
 		break;
 	case KEY_SAN:
 		if (facts->peer && facts->peer->n_sans) {

@@ -475,6 +475,11 @@ static void routes_that_can_never_match_are_warned_of(void **state)
 static void other_ways_to_never_match_are_warned_of(void **state)
 {
 	static const struct error_case cases[] = {
+		{ ROUTES("  - {match: {path: /grpc.health.v1.Health/}, group: g}\n"
+			 "  - {match: {path: [/grpc.health.v1.Health/Check, /x]}, group: h}\n"
+			 "  health_service: true"),
+		  "f:7:5: warning: route \"route 1\" gets no gRPC calls: health_service answers "
+		  "them\n" },
 		{ ROUTES("  - {group: h}\n  group: g"),
 		  "f:8:10: warning: group gets no calls: route \"route 1\" on line 7 takes all that "
 		  "come to it\n" },

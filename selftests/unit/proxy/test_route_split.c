@@ -177,6 +177,8 @@ static void keys_are_what_they_say(void **state)
 	hash = hash_of(KEY_PATH);
 	help_call("g /s/m x-user=1");
 	assert_int_equal(hash_of(KEY_PATH), hash);
+	help_call("g /s/m?x=1");
+	assert_int_equal(hash_of(KEY_PATH), hash); /* no query makes a new caller */
 	help_call("g /s/n x-user=1");
 	assert_int_not_equal(hash_of(KEY_PATH), hash);
 	assert_int_equal(hash_of(KEY_SAN), hash_of(KEY_SOURCE)); /* both none */
