@@ -13,7 +13,7 @@ HERE = pathlib.Path(__file__).resolve().parent.parent
 PROTO = HERE / "proto"
 SOURCES = HERE.parent / "interop"
 GRPCURL = "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3"
-FETCH_SECONDS = 180
+STEP_SECONDS = 300
 
 
 class Unavailable(Exception):
@@ -26,17 +26,18 @@ def _run(*argv, cwd=None, fetches=False, **environment):
     env.setdefault("HOME", "/root")
     try:
         done = subprocess.run([str(a) for a in argv], cwd=cwd, env=env, text=True, check=False,
-                              timeout=FETCH_SECONDS, stdin=subprocess.DEVNULL,
+                              timeout=STEP_SECONDS, stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     except subprocess.TimeoutExpired:
-        raise Unavailable(f"{argv[0]} {argv[1]} took more than {FETCH_SECONDS} s") from None
+        raise Unavailable(f"{argv[0]} {argv[1]} took more than {STEP_SECONDS} s") from None
     if done.returncode == 0:
         return
     if not fetches:
         raise RuntimeError(f"{' '.join(map(str, argv))}: exit {done.returncode}:\n{done.stdout}")
     lines = [line for line in done.stdout.splitlines()
              if line.strip() and not line.startswith("go: downloading")]
-    raise Unavailable(f"{argv[0]} could not fetch what it needs: {(lines or ['failed'])[-1][:160]}")
+    why = next((line for line in lines if "error" in line.lower()), (lines or ["failed"])[-1])
+    raise Unavailable(f"{argv[0]} could not fetch what it needs: {why[:160]}")
 
 
 def _need(*tools):
@@ -93,7 +94,7 @@ class Go(Language):
         generator = "google.golang.org/protobuf/cmd/protoc-gen-go"
         clients = "google.golang.org/grpc/interop/client"
         specs = ("github.com/summerwind/h2spec/cmd/h2spec", "github.com/summerwind/h2spec/cmd/h2specd")
-        go("list", "-deps", "-e", generator, clients, *specs, "google.golang.org/grpc/health",
+        go("list", "-deps", generator, clients, *specs, "google.golang.org/grpc/health",
            "google.golang.org/grpc/reflection", "google.golang.org/grpc/interop", fetches=True)
         go("build", "-o", f"{self.folder}/", generator)
         (tree / "echo").mkdir(exist_ok=True)
