@@ -86,13 +86,12 @@ int h2_hpack_decode(struct h2_codec **decoder, struct h2_fields *block, const ui
 /* One block is encoded at a time. */
 static nghttp2_nv nv_scratch[H2_HEADERS_MAX];
 
-/* Whether any of them is to go out verbatim. */
-static bool fill_scratch(const struct h2_header *headers, size_t n)
+/* How many of them stand before the first that is to go out verbatim. */
+static size_t fill_scratch(const struct h2_header *headers, size_t n)
 {
-	bool verbatim = false;
+	size_t i;
 
-	for (size_t i = 0; i < n; i++) {
-		verbatim |= headers[i].sensitive == H2_VERBATIM;
+	for (i = 0; i < n && headers[i].sensitive != H2_VERBATIM; i++) {
 		nv_scratch[i].name = (uint8_t *)(uintptr_t)headers[i].name;
 		nv_scratch[i].namelen = headers[i].name_len;
 		nv_scratch[i].value = (uint8_t *)(uintptr_t)headers[i].value;
@@ -100,7 +99,7 @@ static bool fill_scratch(const struct h2_header *headers, size_t n)
 		nv_scratch[i].flags = headers[i].sensitive ? NGHTTP2_NV_FLAG_NO_INDEX :
 							     NGHTTP2_NV_FLAG_NONE;
 	}
-	return verbatim;
+	return i;
 }
 
 size_t h2_hpack_bound(const struct h2_header *headers, size_t n)
@@ -144,24 +143,18 @@ ssize_t h2_hpack_encode(struct h2_codec **encoder, uint8_t *dst, size_t size,
 			const struct h2_header *headers, size_t n)
 {
 	nghttp2_hd_deflater *hd = deflater(encoder);
-	bool verbatim;
 	size_t at = 0;
 
 	if (!hd)
 		return -ENOMEM;
-	verbatim = fill_scratch(headers, n);
-	for (size_t i = 0, first = 0; i < n || first < n; first = i) {
-		ssize_t len;
+	for (size_t i = 0; i < n;) {
+		size_t plain = fill_scratch(headers + i, n - i);
+		ssize_t len = nghttp2_hd_deflate_hd(hd, dst + at, size - at, nv_scratch, plain);
 
-		while (verbatim && i < n && headers[i].sensitive != H2_VERBATIM)
-			i++;
-		if (!verbatim)
-			i = n;
-		len = nghttp2_hd_deflate_hd(hd, dst + at, size - at, &nv_scratch[first], i - first);
 		if (len < 0)
 			return -ENOMEM;
 		at += (size_t)len;
-		for (; i < n && headers[i].sensitive == H2_VERBATIM; i++)
+		for (i += plain; i < n && headers[i].sensitive == H2_VERBATIM; i++)
 			at += put_verbatim(dst + at, &headers[i]);
 	}
 	return (ssize_t)at;
