@@ -111,6 +111,7 @@ def test_weight_by_command_is_marked_and_taken_back(client, sluice, backends, ta
     seen = row(sluice, backends[0])
     assert (seen["weight"], seen["file_weight"]) == (50, 100)
     assert "file has 100" in seen["note"]
+    assert f'command what="weight 50" group=echo backend={backends[0].address}' in sluice.log()
     command(sluice, "weight", backends[0].address, "0")
     assert served(client, target) == {backends[1].name: 30}
     command(sluice, "weight", backends[0].address, "file")

@@ -454,6 +454,37 @@ static void begin_file(struct supervisor *supervisor)
 	config_report_done(&report);
 }
 
+static void log_command(const struct override_command *what)
+{
+	static const char *const healths[] = { "auto", "up", "down" };
+	char text[32];
+
+	switch (what->verb) {
+	case OVERRIDE_DRAIN:
+		snprintf(text, sizeof(text), "drain");
+		break;
+	case OVERRIDE_UNDRAIN:
+		snprintf(text, sizeof(text), "undrain");
+		break;
+	case OVERRIDE_WEIGHT:
+		if (what->weight == OVERRIDE_WEIGHT_FILE)
+			snprintf(text, sizeof(text), "weight file");
+		else
+			snprintf(text, sizeof(text), "weight %u", what->weight);
+		break;
+	case OVERRIDE_HEALTH:
+		snprintf(text, sizeof(text), "health %s", healths[what->forced]);
+		break;
+	}
+	if (what->drain_for_ns)
+		log_info("command", F_STR("what", text), F_STR("group", what->group),
+			 F_STR("backend", what->backend),
+			 F_UINT("for_ms", what->drain_for_ns / NS_PER_MS));
+	else
+		log_info("command", F_STR("what", text), F_STR("group", what->group),
+			 F_STR("backend", what->backend));
+}
+
 /* Takes in what was asked for so far. */
 static void take_commands(struct supervisor *supervisor)
 {
@@ -468,10 +499,12 @@ static void take_commands(struct supervisor *supervisor)
 					sizeof(why));
 
 		list_del(&command->link);
-		if (ret)
+		if (ret) {
 			command->on_done(command, false, why);
-		else
-			list_add_tail(&reload->running, &command->link);
+			continue;
+		}
+		log_command(&command->what);
+		list_add_tail(&reload->running, &command->link);
 	}
 }
 
