@@ -271,6 +271,24 @@ def test_when_every_try_hangs_the_answer_is_4_and_says_so(lab, client, pair, scr
     assert len(flaky) == len(good) == 1  # never twice the same while another is live
 
 
+def test_a_retry_goes_to_the_live_backend_again_rather_than_to_a_dead_one(lab, client, sluice, pair,
+                                                                          scripts):
+    nobody = f"{lab.world.backends[2].address}:{lab.world.port(50064)}"
+    group = sluice.group("g444")
+    before = dict(group)
+    group["backends"] = [group["backends"][1], {"address": nobody}]
+    group["health_check"] = {"protocol": "tcp", "interval": "100ms", "unhealthy_threshold": 1}
+    sluice.reload()
+    sluice.wait_health(nobody, "down")
+    scripts(("ok",), ("first", ("respond", UNAVAILABLE), ("ok",)))
+    answers = make(lab, client, 444)
+    group.clear()
+    group.update(before)
+    sluice.reload()
+    assert [status(a) for a in answers] == ["0"] * len(answers)
+    assert set(seen(pair)[1].values()) == {2}
+
+
 def test_the_number_of_attempts_is_kept(lab, client, pair, scripts):
     scripts(("respond", UNAVAILABLE), ("respond", UNAVAILABLE))
     answers = make(lab, client, 444, 3)

@@ -62,6 +62,13 @@ static void refuse(struct stream *stream, const struct pool_endpoint *endpoint, 
 		reply_error(stream, ERROR_NO_MEMORY);
 }
 
+/* The last attempt was certainly not processed. */
+static void note_refusal(struct stream *stream)
+{
+	if (stream->attempts)
+		stream->refused |= 1u << (stream->attempts - 1);
+}
+
 /* Picks and attaches until one takes the stream. */
 static void attempt(struct stream *stream, bool only_others)
 {
@@ -98,6 +105,7 @@ static void attempt(struct stream *stream, bool only_others)
 			stream_attempt_over(stream, endpoint, OUTCOME_CANCELLED, -1);
 		else
 			note_connect_failure(stream, endpoint, strerror(-err));
+		note_refusal(stream);
 		only_others = true;
 	}
 	if (full || met_full)
@@ -163,6 +171,7 @@ void dispatch_again(struct stream *stream, bool only_others)
 		return;
 	}
 	worker_count(&stream->worker->stats->replays);
+	note_refusal(stream);
 	rewind_request(stream);
 	attempt(stream, only_others);
 }

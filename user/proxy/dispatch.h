@@ -20,7 +20,7 @@ struct stream;
 void dispatch_request(struct stream *stream, const struct router_listener *listener,
 		      const struct h2_header *headers, size_t n, bool end);
 /* The attempt ended without the backend having processed the call; stream->failure says how. only_others:
- * the backends tried before are out of the question (no connection to be had). */
+ * those that have refused it are out of the question (no connection to be had). */
 void dispatch_again(struct stream *stream, bool only_others);
 /* Another attempt, made by the route's retry policy. */
 void dispatch_retry(struct stream *stream);

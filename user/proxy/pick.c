@@ -20,9 +20,10 @@ enum pick_pass {
 	PICK_COLD,   /* those in slow start to whom this call would not have gone as well */
 	PICK_BACKUP, /* the backups as well, whatever the first tier's weight */
 	PICK_LIVE,   /* those to whom a connect failed just now as well */
+	PICK_TRIED,  /* live ones that were tried, and took the call: a route's retry */
 	PICK_EJECTED, /* those that are ejected, but not down: better than none */
 	PICK_ANY,     /* not tried: none is live, and the group fails open */
-	PICK_TRIED,  /* live ones that were tried may try again */
+	PICK_REFUSED, /* live ones that did not take the call may be asked again */
 	PICK_PASSES
 };
 
@@ -45,6 +46,23 @@ static bool was_tried(const struct stream *stream, uint32_t id)
 		if (stream->tried[i] == id)
 			return true;
 	return false;
+}
+
+/* Of those that were tried: it certainly did not process the call. */
+static bool has_refused(const struct stream *stream, uint32_t id)
+{
+	for (uint32_t i = 0; i < stream->attempts; i++)
+		if (stream->tried[i] == id && stream->refused >> i & 1)
+			return true;
+	return false;
+}
+
+/* A call does not go twice to a backend while another is left. */
+static bool is_due(const struct pick *pick, uint32_t id)
+{
+	if (pick->pass == PICK_TRIED)
+		return !has_refused(pick->stream, id);
+	return pick->pass == PICK_REFUSED || !was_tried(pick->stream, id);
 }
 
 /* A part of the calls grows from nothing to all; the same keys stay in it where calls have one. */
@@ -99,7 +117,7 @@ static bool is_usable(void *ctx, uint32_t index)
 	/* Its id may be another backend's by now, in a configuration newer than the stream's. */
 	if (state_load32(&row->generation) != endpoint->generation)
 		return false;
-	if (pick->pass != PICK_TRIED && was_tried(pick->stream, endpoint->id))
+	if (!is_due(pick, endpoint->id))
 		return false;
 	if (!pick->any && (health == SLUICE_HEALTH_DOWN ||
 			   (state_load64(&row->ejected_until_ns) && pick->pass != PICK_EJECTED &&
@@ -181,6 +199,8 @@ static bool pass_is_due(const struct pick *pick, bool only_others)
 	case PICK_ANY:
 		return !pick->panic && pick->group->on_all_down == SLUICE_ALL_DOWN_ACCEPT;
 	case PICK_TRIED:
+		return pick->stream->attempts;
+	case PICK_REFUSED:
 		return !only_others && pick->stream->attempts;
 	default:
 		return true;

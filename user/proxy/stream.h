@@ -82,6 +82,7 @@ struct stream {
 	struct loop_timer deadline_timer;
 	uint32_t tried[STREAM_ATTEMPTS_MAX]; /* endpoint ids */
 	uint32_t attempts;
+	uint32_t refused; /* a bit for each of them: certainly not processed */
 	uint32_t n_informational; /* 1xx responses passed on */
 	struct outcome_attempt attempt; /* the one under way */
 	size_t credited; /* bytes sent again whose window was given back at the first attempt */

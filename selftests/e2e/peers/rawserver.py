@@ -232,6 +232,15 @@ def _script_in_turn(connection, frame, *scripts):
     _SCRIPTS[name](connection, frame, *rest)
 
 
+def _script_first(connection, frame, first, again):
+    """One script for first attempts, another for those that say they are not."""
+    connection.retried = getattr(connection, "retried", set())
+    if _is_request(frame) and "grpc-previous-rpc-attempts" in dict(frame["headers"]):
+        connection.retried.add(frame["stream"])
+    name, *rest = again if frame["stream"] in connection.retried else first
+    _SCRIPTS[name](connection, frame, *rest)
+
+
 def _script_fail_at(connection, frame, moment, how, *rest):
     """Fails at a moment of the call: "headers" or "message" of the request came, it "ended", response
     "answering" (headers went out) or "halfway" (a message too). how: reset CODE, close, abort (RST of

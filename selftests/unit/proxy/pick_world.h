@@ -111,12 +111,14 @@ static inline void pick_pass_time(uint64_t ns)
 	pick_world.worker.loop.now_ns += ns;
 }
 
-/* The next attempt of the same call; -1: none. */
+/* The next attempt of the same call; -1: none. only_others: those before it were refused. */
 static inline int pick_next(bool only_others)
 {
-	const struct config_endpoint *endpoint =
-		pick_endpoint(&pick_world.stream, only_others, &pick_world.full);
+	const struct config_endpoint *endpoint;
 
+	if (only_others)
+		pick_world.stream.refused = (1u << pick_world.stream.attempts) - 1;
+	endpoint = pick_endpoint(&pick_world.stream, only_others, &pick_world.full);
 	if (!endpoint)
 		return -1;
 	pick_world.stream.tried[pick_world.stream.attempts++] = endpoint->id;
@@ -126,7 +128,7 @@ static inline int pick_next(bool only_others)
 /* The first attempt of a new call. */
 static inline int pick_new(void)
 {
-	pick_world.stream.attempts = 0;
+	pick_world.stream.attempts = pick_world.stream.refused = 0;
 	pick_world.stream.hash += 0x9e3779b97f4a7c15ull;
 	return pick_next(false);
 }

@@ -18,6 +18,17 @@ static void begin(unsigned n, unsigned kind)
 	pick_world.group->balance = all_kinds[kind];
 }
 
+static void detect_outliers(void)
+{
+	pick_world.group->outlier = (struct config_outlier){
+		.enabled = true,
+		.consecutive_failures = 5,
+		.base_ejection_ms = 30000,
+		.max_ejection_ms = 300000,
+		.max_ejected_percent = 50,
+	};
+}
+
 static void down_and_drained_ones_get_no_calls(void **state)
 {
 	unsigned count[16];
@@ -91,6 +102,26 @@ static void the_same_backend_never_twice_while_another_is_live(void **state)
 			assert_int_equal(pick_next(true), 2);
 			assert_int_equal(pick_next(true), -1);
 			assert_in_range(pick_next(false), 0, 1);
+		}
+		pick_world_done();
+	}
+}
+
+/* A route's retry: to one that is live, though it has had the call, rather than to one that is not. */
+static void a_retry_goes_to_a_live_one_before_it_goes_to_those_that_are_out(void **state)
+{
+	FOR_ALL_KINDS(kind) {
+		begin(3, kind);
+		detect_outliers();
+		pick_world_start();
+		pick_set_health(1, SLUICE_HEALTH_DOWN);
+		eject_backend(&pick_world.worker.state, pick_world.group, PICK_FIRST + 2,
+			      SLUICE_EJECT_CONSECUTIVE, 5, pick_world.worker.loop.now_ns);
+		for (unsigned i = 0; i < 10; i++) {
+			assert_int_equal(pick_new(), 0);
+			assert_int_equal(pick_next(false), 0);
+			assert_int_equal(pick_next(true), 2); /* it does not take the call now */
+			assert_int_equal(pick_next(false), 1);
 		}
 		pick_world_done();
 	}
@@ -238,17 +269,6 @@ static void one_that_warms_up_takes_all_where_no_other_is_live(void **state)
 	}
 }
 
-static void detect_outliers(void)
-{
-	pick_world.group->outlier = (struct config_outlier){
-		.enabled = true,
-		.consecutive_failures = 5,
-		.base_ejection_ms = 30000,
-		.max_ejection_ms = 300000,
-		.max_ejected_percent = 50,
-	};
-}
-
 static void an_ejected_one_gets_one_trial_when_its_time_is_past(void **state)
 {
 	FOR_ALL_KINDS(kind) {
@@ -339,6 +359,7 @@ int main(void)
 		cmocka_unit_test(a_call_of_an_older_configuration_sees_a_drain_in_the_map),
 		cmocka_unit_test(all_down_fails_open_or_not),
 		cmocka_unit_test(the_same_backend_never_twice_while_another_is_live),
+		cmocka_unit_test(a_retry_goes_to_a_live_one_before_it_goes_to_those_that_are_out),
 		cmocka_unit_test(backups_serve_when_none_of_the_first_tier_lives),
 		cmocka_unit_test(backups_serve_beside_a_first_tier_below_its_share),
 		cmocka_unit_test(a_backup_takes_what_the_first_tier_could_not),
