@@ -98,7 +98,7 @@ static int apply_settings(struct pool_endpoint *endpoint, const struct router_gr
 		.connection_window_bytes = CONNECTION_WINDOW_BYTES,
 		.max_header_bytes = group->max_header_bytes,
 		.open_timeout_ms = group->connect_timeout_ms,
-		.keepalive_interval_ms = group->keepalive_interval_ms,
+		.keepalive_interval_ms = group->keepalive_interval_ms << endpoint->calmed,
 		.keepalive_timeout_ms = group->keepalive_timeout_ms,
 	};
 	endpoint->group = group->id;
@@ -106,7 +106,13 @@ static int apply_settings(struct pool_endpoint *endpoint, const struct router_gr
 	endpoint->min_connections = config->weight ? group->min_connections : 0;
 	endpoint->max_connections = group->max_connections;
 	endpoint->idle_timeout_ms = group->idle_timeout_ms;
-	endpoint->max_age_ms = group->max_age_ms;
+	if (endpoint->max_age_ms != group->max_age_ms) {
+		struct upstream *upstream;
+
+		endpoint->max_age_ms = group->max_age_ms;
+		list_for_each(upstream, &endpoint->connections, link)
+			upstream_set_age(upstream);
+	}
 	return apply_tls(endpoint, router_group, config);
 }
 

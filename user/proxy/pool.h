@@ -39,6 +39,7 @@ struct pool_endpoint {
 	uint32_t min_connections, max_connections;
 	uint32_t idle_timeout_ms;
 	uint32_t max_age_ms;
+	uint32_t calmed; /* how often the backend has had too many PINGs */
 	uint32_t n_connections, n_opening;
 	uint32_t n_going_away; /* take no more streams: not counted as open */
 	uint32_t n_retiring;   /* open, and too old: go away when a new one is up in their place */

@@ -22,6 +22,9 @@
 /* A connection that was idle for so long needs no other in its place. */
 #define REPLACE_IDLE_NS NS_PER_S
 
+/* The interval of PINGs to a backend is doubled so often, at most. */
+#define CALMED_MAX 6
+
 /* ---- circuit breakers ---- */
 
 static bool count_connection(struct upstream *upstream)
@@ -116,6 +119,19 @@ static void on_age(struct loop_timer *timer)
 	pool_tend(endpoint);
 }
 
+/* Apart from each other by a tenth either way, so that not all are replaced at once. */
+void upstream_set_age(struct upstream *upstream)
+{
+	struct worker *worker = upstream->endpoint->worker;
+	uint64_t age_ms = upstream->endpoint->max_age_ms;
+
+	if (age_ms && !upstream->opening)
+		loop_timer_set(&worker->loop, &upstream->age_timer,
+			       age_ms * (900 + worker_random(worker) % 201) / 1000 * NS_PER_MS);
+	else
+		loop_timer_cancel(&worker->loop, &upstream->age_timer);
+}
+
 /* ---- h2 events ---- */
 
 static void on_up(struct h2 *h2)
@@ -131,11 +147,7 @@ static void on_up(struct h2 *h2)
 	upstream->idle_since_ns = loop_now(&worker->loop);
 	loop_timer_set(&worker->loop, &upstream->idle_timer,
 		       endpoint->idle_timeout_ms * NS_PER_MS);
-	/* Apart from each other by a tenth either way, so that not all are replaced at once. */
-	if (endpoint->max_age_ms)
-		loop_timer_set(&worker->loop, &upstream->age_timer,
-			       endpoint->max_age_ms *
-				       (900 + worker_random(worker) % 201) / 1000 * NS_PER_MS);
+	upstream_set_age(upstream);
 	pool_replace(endpoint);
 	pool_tend(endpoint);
 }
@@ -240,8 +252,10 @@ static void on_goaway(struct h2 *h2, int32_t last_id, uint32_t code)
 
 	leave(upstream);
 	/* Mostly for our PINGs: gRPC's clients send half as many to this server from then on. */
-	if (code == H2_ENHANCE_YOUR_CALM && endpoint->options.keepalive_interval_ms < UINT32_MAX / 2)
+	if (code == H2_ENHANCE_YOUR_CALM && endpoint->calmed < CALMED_MAX) {
+		endpoint->calmed++;
 		endpoint->options.keepalive_interval_ms *= 2;
+	}
 	if (in_demand)
 		pool_open_next(endpoint);
 	pool_tend(endpoint);

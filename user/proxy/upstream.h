@@ -32,6 +32,8 @@ struct upstream {
 struct upstream *upstream_open(struct pool_endpoint *endpoint, int *err);
 /* Sends the stream's request here. 0; -EAGAIN or -EPIPE (no room here), -ENOMEM, -E2BIG. */
 int upstream_submit(struct upstream *upstream, struct stream *stream);
+/* It grows old from now on, by the endpoint's max_age_ms. */
+void upstream_set_age(struct upstream *upstream);
 /* No new streams; closes when the last one ends. */
 void upstream_drain(struct upstream *upstream);
 /* Closes now; the streams on it are told that it is lost. */

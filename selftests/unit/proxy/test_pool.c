@@ -126,10 +126,13 @@ static void an_old_connection_goes_when_a_new_one_is_up(void **state)
 	int32_t old;
 
 	relay_group()->max_connections = 1;
-	relay_group()->max_age_ms = 60;
 	commit();
 	relay_connect();
 	old = busy_call();
+	RELAY_FOR_MS(80);
+	assert_int_equal(relay.backends[0].n_accepted, 1);
+	relay_group()->max_age_ms = 60; /* holds for those that are open, too */
+	commit();
 	RELAY_UNTIL(relay.backends[0].n_accepted == 2);
 	assert_false(call(old)->closed);
 	RELAY_UNTIL(backend_side(0, 0)->n_goaway);
