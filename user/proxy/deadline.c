@@ -42,8 +42,12 @@ static uint64_t first_of(const struct stream *stream)
 int deadline_arm(struct stream *stream)
 {
 	struct loop *loop = &stream->worker->loop;
-	uint64_t first_ns = first_of(stream), now_ns = loop_now(loop);
+	uint64_t first_ns, now_ns = loop_now(loop);
 
+	/* Most calls have none of them. */
+	if (!stream->deadline_ns && !stream->aged_ns && !stream->retry && !idle_timeout_ns(stream))
+		return 0;
+	first_ns = first_of(stream);
 	if (!first_ns)
 		return 0;
 	if (loop_timer_is_set(&stream->deadline_timer) &&

@@ -310,6 +310,13 @@ struct route_table *route_table_new(const struct config *config,
 		if (build_route(&build, config, slot))
 			goto fail;
 	}
+	if (table->n) {
+		const struct route_conditions *first = &table->routes[0].conditions;
+
+		table->takes_all = !first->hosts.n && !first->snis.n && !first->sans.n &&
+				   !first->n_paths && !first->n_metadata &&
+				   !table->routes[0].route.config->match.n_sources;
+	}
 	return table;
 fail:
 	route_table_free(table);

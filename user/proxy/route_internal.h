@@ -86,6 +86,7 @@ struct route_table {
 	uint64_t key_lengths; /* bit n: a key of a length that is n modulo 64 */
 	size_t n_regexes;
 	bool wants_peer;
+	bool takes_all; /* the first route has no conditions: there is nothing to look up */
 	/* scratch of a look-up: one thread, one call at a time */
 	uint16_t *next; /* ROUTE_HEADERS_MAX: the key's next header + 1 */
 	char *binary;	/* ROUTE_BINARY_MAX; NULL where no route has -bin conditions */

@@ -454,6 +454,8 @@ const struct route *route_match(struct route_table *table, const struct route_fa
 	uint32_t number = (uint32_t)table->n;
 	bool found = false;
 
+	if (table->takes_all && !trace)
+		return &table->routes[0].route;
 	lookup_begin(&lookup, table, facts);
 	find_candidates(&lookup, &candidates);
 	while (!found && next_candidate(&candidates, &number)) {
