@@ -149,18 +149,6 @@ int reload_enforce(struct supervisor *supervisor)
 	return ret;
 }
 
-static void commands_done(struct supervisor *supervisor, bool ok, const char *message)
-{
-	struct list *running = &supervisor->reload.running;
-
-	while (!list_empty(running)) {
-		struct reload_command *command = list_first(running, struct reload_command, link);
-
-		list_del(&command->link);
-		command->on_done(command, ok, message);
-	}
-}
-
 /* ok: the candidate is in force; else message says why not, and may be several lines. */
 static void finish(struct supervisor *supervisor, bool ok, const char *message)
 {
@@ -183,7 +171,7 @@ static void finish(struct supervisor *supervisor, bool ok, const char *message)
 		notify_ready(ok ? "running" : "running; the last reload was refused");
 		control_reload_done(&supervisor->control, reload->covers, ok, message);
 	}
-	commands_done(supervisor, ok, message);
+	reload_commands_done(supervisor, ok, message);
 	supervisor_on_reloaded(supervisor);
 	loop_defer(&supervisor->loop, &reload->task);
 }
@@ -454,66 +442,12 @@ static void begin_file(struct supervisor *supervisor)
 	config_report_done(&report);
 }
 
-static void log_command(const struct override_command *what)
-{
-	static const char *const healths[] = { "auto", "up", "down" };
-	char text[32];
-
-	switch (what->verb) {
-	case OVERRIDE_DRAIN:
-		snprintf(text, sizeof(text), "drain");
-		break;
-	case OVERRIDE_UNDRAIN:
-		snprintf(text, sizeof(text), "undrain");
-		break;
-	case OVERRIDE_WEIGHT:
-		if (what->weight == OVERRIDE_WEIGHT_FILE)
-			snprintf(text, sizeof(text), "weight file");
-		else
-			snprintf(text, sizeof(text), "weight %u", what->weight);
-		break;
-	case OVERRIDE_HEALTH:
-		snprintf(text, sizeof(text), "health %s", healths[what->forced]);
-		break;
-	}
-	if (what->drain_for_ns)
-		log_info("command", F_STR("what", text), F_STR("group", what->group),
-			 F_STR("backend", what->backend),
-			 F_UINT("for_ms", what->drain_for_ns / NS_PER_MS));
-	else
-		log_info("command", F_STR("what", text), F_STR("group", what->group),
-			 F_STR("backend", what->backend));
-}
-
-/* Takes in what was asked for so far. */
-static void take_commands(struct supervisor *supervisor)
-{
-	struct reload *reload = &supervisor->reload;
-	char why[512];
-
-	while (!list_empty(&reload->commands)) {
-		struct reload_command *command =
-			list_first(&reload->commands, struct reload_command, link);
-		int ret = overrides_set(&supervisor->overrides, supervisor->current.config,
-					&command->what, loop_now(&supervisor->loop), why,
-					sizeof(why));
-
-		list_del(&command->link);
-		if (ret) {
-			command->on_done(command, false, why);
-			continue;
-		}
-		log_command(&command->what);
-		list_add_tail(&reload->running, &command->link);
-	}
-}
-
 /* The running file with what DNS and the operator say now. */
 static void begin_changes(struct supervisor *supervisor)
 {
 	struct reload *reload = &supervisor->reload;
 
-	take_commands(supervisor);
+	reload_commands_take(supervisor);
 	if (list_empty(&reload->running) && !reload->want_names)
 		return;
 	reload->want_names = false;
@@ -554,18 +488,6 @@ void reload_names(struct supervisor *supervisor)
 	loop_defer(&supervisor->loop, &supervisor->reload.task);
 }
 
-void reload_command(struct supervisor *supervisor, struct reload_command *command)
-{
-	list_add_tail(&supervisor->reload.commands, &command->link);
-	loop_defer(&supervisor->loop, &supervisor->reload.task);
-}
-
-void reload_forget_command(struct reload_command *command)
-{
-	if (command->link.next)
-		list_del(&command->link);
-}
-
 bool reload_under_way(const struct supervisor *supervisor)
 {
 	return supervisor->reload.candidate.config || supervisor->reload.settles ||
@@ -592,12 +514,6 @@ void reload_done(struct supervisor *supervisor)
 	loop_timer_cancel(&supervisor->loop, &supervisor->reload.sweep_timer);
 	loop_defer_cancel(&supervisor->reload.task);
 	supervisor->reload.settles = false;
-	while (!list_empty(&supervisor->reload.commands)) {
-		struct list *link = supervisor->reload.commands.next;
-
-		list_del(link);
-		list_add_tail(&supervisor->reload.running, link);
-	}
-	commands_done(supervisor, false, "the daemon is draining");
+	reload_commands_drop(supervisor);
 	revision_done(&supervisor->reload.candidate);
 }

@@ -71,6 +71,11 @@ void reload_names(struct supervisor *supervisor);
 void reload_command(struct supervisor *supervisor, struct reload_command *command);
 /* Nobody wants to know any more. Idempotent; takes commands that were never given. */
 void reload_forget_command(struct reload_command *command);
+/* For reload.c: takes in what was asked for so far; tells those in the revision that ended how; all, that
+ * it will not come to it. */
+void reload_commands_take(struct supervisor *supervisor);
+void reload_commands_done(struct supervisor *supervisor, bool ok, const char *message);
+void reload_commands_drop(struct supervisor *supervisor);
 bool reload_under_way(const struct supervisor *supervisor);
 
 /* A child said READY or COMMITTED, or is gone; or a name was answered. */
