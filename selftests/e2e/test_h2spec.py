@@ -54,7 +54,7 @@ def sluice(lab, daemons, nghttpd):
     config = lab.config([], workers=1, log={"level": "error"}, listeners=[], groups=[])
     lab.add_listener(config, 443, "plain", [{"address": nghttpd}], protocol="http2")
     host = lab.world.backends[0].address
-    for i in range(CLIENT_CASES):
+    for i in range(CLIENT_CASES if lab.world.isolated else 0):
         lab.add_listener(config, LISTENER_PORTS + i, f"case-{i}",
                          [{"address": f"{host}:{CLIENT_PORTS + i}"}], protocol="http2")
     yield daemons(config, "off")
