@@ -203,7 +203,8 @@ def test_all_drained_is_all_down(client, sluice, backends, target):
     for backend in backends:
         command(sluice, "drain", backend.address)
     assert (group(sluice)["live"], group(sluice)["total"]) == (0, 0)
-    assert client.run(calls.unary, target).code == 14
+    outcome = client.run(calls.unary, target)
+    assert (outcome.code, "all its backends are drained" in outcome.details) == (14, True), outcome
     for backend in backends:
         command(sluice, "undrain", backend.address)
     assert (group(sluice)["live"], group(sluice)["total"]) == (2, 2)

@@ -176,9 +176,10 @@ def test_the_routes_words_hold(client, web):
     assert answer["headers"][":status"] == "504" and b"deadline" in answer["data"]
     answer = client.run(_request, web("ok", port=446), "GET", "/fixed")
     assert answer["headers"][":status"] == "404" and answer["data"] == b"no such thing\n"
-    codes = [client.run(_request, web("respond", OK, port=446), "GET", "/limited")["headers"]
-             [":status"] for _ in range(3)]
-    assert codes == ["200", "429", "429"]
+    answers = [client.run(_request, web("respond", OK, port=446), "GET", "/limited")["headers"]
+               for _ in range(3)]
+    assert [a[":status"] for a in answers] == ["200", "429", "429"]
+    assert 50 < int(answers[2]["retry-after"]) <= 60 and "grpc-retry-pushback-ms" not in answers[2]
 
 
 def test_connect_is_not_served(client, web):

@@ -320,7 +320,8 @@ static const struct schema_map retry_map = {
 static void fields_finish_route(struct reporter *reporter, const struct node *node, void *object)
 {
 	static const char *const actions[] = { "group", "groups", "status" };
-	static const char *const of_groups[] = { "mirror", "rewrite", "retry", "request" };
+	static const char *const of_groups[] = { "mirror", "rewrite", "retry", "request",
+						 "response", "timeouts" };
 	const struct node *child, *first = NULL, *sticky = node_get(node, "sticky");
 
 	node_for_each(child, node) {

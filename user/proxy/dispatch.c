@@ -33,7 +33,9 @@ static void answer_no_backend(struct stream *stream)
 	uint32_t total = state_load32(&facts->total), live = state_load32(&facts->live);
 
 	reply_error(stream, ERROR_NO_BACKEND, group->name,
-		    stream->failure[0] ? stream->failure : "no backend",
+		    stream->failure[0] ? stream->failure :
+		    total	       ? "no backend" :
+					 "all its backends are drained or have weight 0",
 		    total > live ? total - live : 0, total);
 }
 

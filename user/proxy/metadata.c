@@ -139,7 +139,7 @@ static bool is_authority(const char *text, size_t len)
 		if ((unsigned char)text[i] <= 0x20 || (unsigned char)text[i] >= 0x7f ||
 		    strchr("/@?#\\", text[i]))
 			return false;
-	return len > 0;
+	return len > 0 && text[0] != ':';
 }
 
 /* What does not come out as an authority leaves the client's. *field is untouched then. */

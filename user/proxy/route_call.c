@@ -25,17 +25,24 @@ static void answer_limited(struct stream *stream, uint64_t wait_ns)
 {
 	const struct config_route *config = stream->route->config;
 	uint64_t wait_ms = wait_ns / NS_PER_MS + 1;
+	struct h2_header hint = { .name = "grpc-retry-pushback-ms", .name_len = 22 };
+	unsigned number;
 	char text[12];
-	struct h2_header pushback = { .name = "grpc-retry-pushback-ms", .name_len = 22,
-				      .value = text };
 
 	if (wait_ms > PUSHBACK_MAX_MS)
 		wait_ms = PUSHBACK_MAX_MS;
-	pushback.value_len = (uint32_t)snprintf(text, sizeof(text), "%u", (unsigned)wait_ms);
+	number = (unsigned)wait_ms;
+	if (!stream->grpc) {
+		hint.name = "retry-after";
+		hint.name_len = 11;
+		number = (number + 999) / 1000; /* seconds */
+	}
+	hint.value_len = (uint32_t)snprintf(text, sizeof(text), "%u", number);
+	hint.value = text;
 	worker_count(&stream->worker->stats->rate_limited);
 	__atomic_fetch_add(&stream->worker->state.routes[config->id].rate_limited, 1,
 			   __ATOMIC_RELAXED);
-	reply_error_with(stream, &pushback, ERROR_RATE_LIMITED, config->name, (unsigned)wait_ms);
+	reply_error_with(stream, &hint, ERROR_RATE_LIMITED, config->name, (unsigned)wait_ms);
 }
 
 static void answer_full(struct stream *stream)

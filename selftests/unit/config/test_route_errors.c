@@ -65,7 +65,7 @@ static void a_route_has_one_action(void **state)
 		  "f:7:21: code is a sequence, want a grpc-status such as UNAVAILABLE, or its "
 		  "number 0 to 16\n" },
 		{ ROUTES("  - {status: {code: 5}, mirror: {group: g, share: 1%}, retry: {codes: [1]}, "
-			 "rewrite: {authority: a}, request: {remove: a}}"),
+			 "rewrite: {authority: a}, request: {remove: a}, response: {remove: a}}"),
 		  "f:7:25: mirror with status, which sends the call nowhere: want a group, or no "
 		  "mirror\n"
 		  "f:7:56: retry with status, which sends the call nowhere: want a group, or no "
@@ -73,7 +73,9 @@ static void a_route_has_one_action(void **state)
 		  "f:7:77: rewrite with status, which sends the call nowhere: want a group, or no "
 		  "rewrite\n"
 		  "f:7:102: request with status, which sends the call nowhere: want a group, or no "
-		  "request\n" },
+		  "request\n"
+		  "f:7:124: response with status, which sends the call nowhere: want a group, or no "
+		  "response\n" },
 	};
 
 	EXPECT(cases);

@@ -182,6 +182,10 @@ static void authority_and_path_are_rewritten(void **state)
 		    "\"{request.header.x-t}.example\", prefix: /old/, to: /new.v1/}");
 	expect("h /old/m x-t=a", ":authority: a.example|:path: /new.v1/m|x-t: a|");
 	expect("h /older/m x-t=a", ":authority: a.example|:path: /older/m|x-t: a|");
+	route_with("rewrite: {authority: \"{request.header.x-t}:80\"}");
+	expect("h /s/m", ":authority: h|:path: /s/m|"); /* no host came out */
+	route_with("match: {path: {prefix: /}}, rewrite: {authority: "
+		    "\"{request.header.x-t}.example\", prefix: /old/, to: /new.v1/}");
 	expect("- /old/ host=h x-t=a", ":authority: a.example|:path: /new.v1/|x-t: a|");
 	expect("h /s/m host=h x-t=a/b", ":authority: h|:path: /s/m|host: h|x-t: a/b|");
 	expect("h /s/m x-t=a@b", ":authority: h|:path: /s/m|x-t: a@b|");
