@@ -99,10 +99,12 @@ static struct router *make_router(uint8_t ways)
 	struct router *router = calloc(1, sizeof(*router));
 	struct config *config = calloc(1, sizeof(*config));
 	static const uint32_t weight = 1;
+	static uint64_t revision;
 	char why[160];
 
 	router->refs = config->refs = 1;
 	router->config = config;
+	config->revision = ++revision;
 	config->max_connections = 10;
 	config->max_buffer_bytes = 256 * 1024;
 	config->leg_buffer_bytes = 16384;
@@ -116,6 +118,7 @@ static struct router *make_router(uint8_t ways)
 		.max_calls = ways & LIMITS_AND_EDITS ? 20 : 0,
 		.min_ping_interval_ms = ways & LIMITS_AND_EDITS ? 10000 : 0,
 		.request_id = ways & LIMITS_AND_EDITS, .trusted_hops = 1,
+		.health_service = true,
 	};
 	config->groups = calloc(2, sizeof(*config->groups));
 	make_group(&config->groups[0], "fuzz", ways);

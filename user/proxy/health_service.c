@@ -41,8 +41,9 @@ struct health_call {
 	bool asked;	  /* its request is answered, or is being */
 	struct list link; /* in the worker's watchers */
 	char *service;
-	const struct router *router; /* where group was looked up: only compared */
-	uint32_t group;		     /* id, or CONFIG_NO_GROUP */
+	bool looked_up;
+	uint64_t revision; /* of the config where group was looked up */
+	uint32_t group;	   /* id, or CONFIG_NO_GROUP */
 	enum serving sent;
 };
 
@@ -72,8 +73,9 @@ static enum serving call_serving(struct health_call *call)
 	struct worker *worker = call->stream->worker;
 	const struct config *config = worker->router->config;
 
-	if (call->router != worker->router) {
-		call->router = worker->router;
+	if (!call->looked_up || call->revision != config->revision) {
+		call->looked_up = true;
+		call->revision = config->revision;
 		call->group = CONFIG_NO_GROUP;
 		for (size_t g = 0; g < config->n_groups && *call->service; g++)
 			if (!strcmp(config->groups[g].name, call->service))
