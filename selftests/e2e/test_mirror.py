@@ -8,7 +8,7 @@ from peers import calls, load, rawserver
 
 pytestmark = pytest.mark.l7
 
-ALL, HALF, DEAD, HASHED = 443, 444, 445, 446
+ALL, HALF, DEAD, HASHED, JUDGED = 443, 444, 445, 446, 447
 MIB = 1 << 20
 BEHAVIOURS = [("ok",), ("hang",), ("headers_then_hang",), ("reset", "INTERNAL_ERROR"),
               ("reset", "REFUSED_STREAM"), ("die",), ("goaway", 0), ("http", 500), ("no_status",),
@@ -35,10 +35,16 @@ def sluice(lab, daemons, backends, shadow, mode):
     config["groups"].append({"name": "nobody", "backends": [{"address": nobody}]})
     config["groups"].append({"name": "hashed", "balance": "consistent_hash", "hash": "metadata:x-user",
                              "backends": [b.entry() for b in backends]})
+    config["groups"].append({"name": "judged", "backends": [{"address": shadow.address},
+                                                            backends[0].entry()],
+                             "outlier_detection": {
+                                 "consecutive_failures": 3,
+                                 "ejection": {"base": "300ms", "share": "50%"}}})
     for port, mirror in ((ALL, {"group": "shadow", "share": "100%"}),
                          (HALF, {"group": "shadow", "share": "50%"}),
                          (DEAD, {"group": "nobody", "share": "100%"}),
-                         (HASHED, {"group": "hashed", "share": "100%"})):
+                         (HASHED, {"group": "hashed", "share": "100%"}),
+                         (JUDGED, {"group": "judged", "share": "100%"})):
         listener = config["listeners"][0] if port == ALL else \
             lab.add_listener(config, port, f"mirror-{port}", backends)
         listener["routes"] = [{"name": f"to-{port}", "group": listener.pop("group"),
@@ -172,3 +178,21 @@ def test_copies_go_by_the_key_of_their_own_group(lab, client, sluice):
     few, many = copies([f"user-{i}" for i in range(40)])
     assert few > 5 and few + many == 40
     assert copies(["always-me"] * 10) == [0, 10]
+
+
+@pytest.mark.parametrize("behaviour", [("respond", [*rawserver.HEADERS, ("grpc-status", "14")]),
+                                       ("reset", "INTERNAL_ERROR"), ("http", 503), ("no_status",)],
+                         ids=["status", "reset", "HTTP error", "no status"])
+def test_what_copies_come_to_counts_in_their_group(lab, client, sluice, shadow, behaviour):
+    """A mirror's backend is ejected like any other, and one copy that goes well brings it back."""
+    target = lab.target(port=JUDGED)
+
+    def is_out():
+        assert client.run(calls.unary, target).code == 0
+        return next(r["ejected"] for r in sluice.backends("judged")
+                    if r["address"] == shadow.address) != ""
+
+    shadow.run(rawserver.script, *behaviour)
+    wait_for(is_out, 10, "it is ejected")
+    shadow.run(rawserver.script, "ok")
+    wait_for(lambda: not is_out(), 10, "it is back")

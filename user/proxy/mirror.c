@@ -223,15 +223,52 @@ void mirror_failed(struct stream *copy)
 	drop(copy);
 }
 
-void mirror_closed(struct stream *copy)
+void mirror_closed(struct stream *copy, enum outcome how)
 {
+	bool waited = !copy->upstream; /* in vain: given up, as it never got there */
+
+	stream_attempt_over(copy, copy->endpoint, how, GRPC_UNAVAILABLE);
 	copy->up.h2 = NULL;
+	if (waited)
+		drop(copy);
+	else
+		end(copy);
+}
+
+static void answered(struct stream *copy, int grpc_status)
+{
+	stream_attempt_over(copy, copy->endpoint, OUTCOME_STATUS, grpc_status);
 	end(copy);
 }
 
-void mirror_answered(struct stream *copy)
+void mirror_headers(struct stream *copy, enum h2_block block, const struct h2_header *headers,
+		    size_t n, bool end_)
 {
-	end(copy);
+	bool strict = copy->group->config->protocol == PROTOCOL_GRPC;
+	int status;
+
+	if (block == H2_BLOCK_TOO_LARGE) {
+		answered(copy, GRPC_RESOURCE_EXHAUSTED);
+		return;
+	}
+	if (block == H2_BLOCK_RESPONSE)
+		outcome_answered(copy, copy->endpoint);
+	else if (block != H2_BLOCK_TRAILERS || !end_)
+		return;
+	status = stream_status_of(copy, headers, n, end_);
+	if (!strict && block == H2_BLOCK_RESPONSE)
+		copy->grpc_status = stream_status_of(copy, headers, n, true);
+	else if (!strict && !status)
+		status = copy->grpc_status; /* trailers need not say anything */
+	if (status >= 0)
+		answered(copy, status);
+}
+
+void mirror_ended(struct stream *copy)
+{
+	bool strict = copy->group->config->protocol == PROTOCOL_GRPC;
+
+	answered(copy, strict ? GRPC_UNKNOWN : copy->grpc_status);
 }
 
 size_t mirror_pull(struct stream *copy, uint8_t *dst, size_t size, bool *end_)

@@ -32,12 +32,15 @@ static inline bool mirror_is_copy(const struct stream *stream)
 	return !stream->client;
 }
 
-/* No connection can be had, or its backend is drained. */
+/* It got no place, or its backend is drained. */
 void mirror_failed(struct stream *copy);
-/* The backend has answered in full. */
-void mirror_answered(struct stream *copy);
-/* Its HTTP/2 stream is gone by itself, answered or not. */
-void mirror_closed(struct stream *copy);
+/* What the backend answers is thrown away, but for what outlier detection makes of it. */
+void mirror_headers(struct stream *copy, enum h2_block block, const struct h2_header *headers,
+		    size_t n, bool end);
+/* END_STREAM came with data. */
+void mirror_ended(struct stream *copy);
+/* Its HTTP/2 stream is gone by itself, or no connection is to be had. */
+void mirror_closed(struct stream *copy, enum outcome how);
 size_t mirror_pull(struct stream *copy, uint8_t *dst, size_t size, bool *end);
 
 #endif

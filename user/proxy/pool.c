@@ -312,7 +312,7 @@ void pool_fail_waiting(struct pool_endpoint *endpoint, const char *why)
 		struct stream *stream = take_waiting(endpoint);
 
 		if (mirror_is_copy(stream))
-			mirror_failed(stream);
+			mirror_closed(stream, OUTCOME_LOST);
 		else
 			dispatch_connect_failed(stream, endpoint, why);
 	}

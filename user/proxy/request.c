@@ -17,6 +17,18 @@
 
 #define REQUEST_ID_MAX 128 /* bytes; a client's longer one is replaced */
 
+/* Of several the shortest holds, whichever a backend would have gone by. */
+static void read_timeout(struct request_facts *facts, const struct h2_header *header)
+{
+	uint64_t timeout_ns = UINT64_MAX;
+
+	if (grpc_timeout_parse(header->value, header->value_len, &timeout_ns))
+		facts->bad_timeout = true;
+	if (!facts->has_timeout || timeout_ns < facts->timeout_ns)
+		facts->timeout_ns = timeout_ns;
+	facts->has_timeout = true;
+}
+
 void request_read(struct request_facts *facts, const struct h2_header *headers, size_t n)
 {
 	bool post = false, grpc_type = false;
@@ -32,11 +44,8 @@ void request_read(struct request_facts *facts, const struct h2_header *headers, 
 					 !memcmp(header->value, "CONNECT", 7);
 		} else if (H2_HEADER_IS(header, "content-type"))
 			grpc_type = grpc_content_type(header->value, header->value_len);
-		else if (H2_HEADER_IS(header, "grpc-timeout")) {
-			facts->has_timeout = true;
-			facts->bad_timeout = grpc_timeout_parse(header->value, header->value_len,
-								&facts->timeout_ns) != 0;
-		}
+		else if (H2_HEADER_IS(header, "grpc-timeout"))
+			read_timeout(facts, header);
 	}
 	facts->grpc = post && grpc_type;
 }
@@ -328,16 +337,18 @@ int request_build(struct stream *stream, const struct config_listener *listener,
 	for (size_t i = 0; i < n; i++) {
 		const struct h2_header *header = &headers[i];
 
-		if (H2_HEADER_IS(header, ":scheme"))
+		if (H2_HEADER_IS(header, ":scheme")) {
 			REFER(&builder, ":scheme", "http", 4);
-		else if (stream->grpc && H2_HEADER_IS(header, "grpc-timeout"))
-			stream->timeout_field = PUT(&builder, "grpc-timeout", header->value,
-						    header->value_len);
-		else if (!take_ours(&ours, listener, header) &&
-			 !h2_header_is_connection_specific(header))
+		} else if (stream->grpc && H2_HEADER_IS(header, "grpc-timeout")) {
+			if (!stream->timeout_field)
+				stream->timeout_field = PUT(&builder, "grpc-timeout", header->value,
+							    header->value_len);
+		} else if (!take_ours(&ours, listener, header) &&
+			   !h2_header_is_connection_specific(header)) {
 			put(&builder, header->name, header->name_len, header->value,
 			    header->value_len)
 				->sensitive = header->sensitive;
+		}
 	}
 	if (stream->grpc && stream->deadline_ns && !stream->timeout_field) {
 		/* The route's; its text is made anew for each attempt. */

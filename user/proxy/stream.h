@@ -133,6 +133,9 @@ size_t stream_up_pull(struct stream *stream, uint8_t *dst, size_t size, bool *en
  * the group's circuit breaker lets it have. */
 bool stream_enter(struct stream *stream, struct pool_endpoint *endpoint);
 void stream_leave(struct stream *stream);
+/* The status that a response block amounts to, where it is the whole answer; -1: it is none. */
+int stream_status_of(const struct stream *stream, const struct h2_header *headers, size_t n,
+		     bool end);
 /* The attempt at endpoint is over, if it was not told before: for outlier detection. */
 void stream_attempt_over(struct stream *stream, const struct pool_endpoint *endpoint,
 			 enum outcome how, int grpc_status);

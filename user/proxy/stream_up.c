@@ -159,6 +159,15 @@ static int whole_answer(const struct stream *stream, const struct answer *answer
 	return grpc_status_from_http(answer->http_status);
 }
 
+int stream_status_of(const struct stream *stream, const struct h2_header *headers, size_t n,
+		     bool end)
+{
+	struct answer answer;
+
+	read_answer(&answer, headers, n);
+	return whole_answer(stream, &answer, end);
+}
+
 /* ---- what came ---- */
 
 void stream_up_response(struct stream *stream, const struct h2_header *headers, size_t n, bool end)

@@ -160,8 +160,7 @@ static void on_headers(struct h2 *h2, int32_t id, enum h2_block block,
 	if (!stream)
 		return;
 	if (mirror_is_copy(stream)) {
-		if (end)
-			mirror_answered(stream);
+		mirror_headers(stream, block, headers, n, end);
 		return;
 	}
 	switch (block) {
@@ -198,7 +197,7 @@ static void on_end(struct h2 *h2, int32_t id)
 	struct stream *stream = h2_stream_user(h2, id);
 
 	if (stream && mirror_is_copy(stream))
-		mirror_answered(stream);
+		mirror_ended(stream);
 	else if (stream)
 		stream_up_end(stream);
 }
@@ -210,7 +209,7 @@ static void on_stream_closed(struct h2 *h2, int32_t id, uint32_t code, bool unpr
 	struct upstream *upstream = h2_user(h2);
 
 	if (stream && mirror_is_copy(stream))
-		mirror_closed(stream);
+		mirror_closed(stream, unprocessed ? OUTCOME_CANCELLED : OUTCOME_LOST);
 	else if (stream)
 		stream_up_closed(stream, code, unprocessed, by_peer);
 	if (list_empty(&upstream->streams))
@@ -311,7 +310,7 @@ static void on_down(struct h2 *h2, enum h2_down why, int err, const char *text)
 	while (!list_empty(&lost)) {
 		stream = list_first(&lost, struct stream, up_link);
 		if (mirror_is_copy(stream))
-			mirror_closed(stream);
+			mirror_closed(stream, OUTCOME_LOST);
 		else
 			stream_up_lost(stream, text, h2_is_unsent(h2, stream->up.id));
 	}

@@ -261,10 +261,16 @@ static void trailers_cannot_say_what_headers_could_not(void **state)
 static void the_timeout_can_be_written_anew(void **state)
 {
 	static const struct h2_header fields[] = { FIELD("x-a", "1"), FIELD("grpc-timeout", "10S"),
-						   FIELD("x-b", "2") };
+						   FIELD("x-b", "2") },
+				      several[] = { FIELD("grpc-timeout", "10S"), FIELD("x-a", "1"),
+						    FIELD("grpc-timeout", "1S") };
 
 	assert_builds(fields, 3, "x-a: 1|grpc-timeout: 10S|x-b: 2|");
 	assert_ptr_equal(stream.timeout_field, &stream.request.fields[1]);
+	/* One only, whatever a backend makes of several. */
+	stream.timeout_field = NULL;
+	assert_builds(several, 3, "grpc-timeout: 10S|x-a: 1|");
+	assert_ptr_equal(stream.timeout_field, &stream.request.fields[0]);
 }
 
 static void what_must_not_be_indexed_stays_so(void **state)
@@ -355,12 +361,21 @@ static void grpc_is_a_post_with_its_content_type(void **state)
 static void the_timeout_is_read_and_a_malformed_one_is_told(void **state)
 {
 	static const struct h2_header good[] = { FIELD("grpc-timeout", "150m") },
-				      bad[] = { FIELD("grpc-timeout", "150") };
+				      bad[] = { FIELD("grpc-timeout", "150") },
+				      several[] = { FIELD("grpc-timeout", "99999999H"),
+						    FIELD("grpc-timeout", "150m"),
+						    FIELD("grpc-timeout", "1S") },
+				      mixed[] = { FIELD("grpc-timeout", "150"),
+						  FIELD("grpc-timeout", "150m") };
 	struct request_facts facts = facts_of(good, 1);
 
 	assert_true(facts.has_timeout && !facts.bad_timeout);
 	assert_int_equal(facts.timeout_ns, 150000000);
 	assert_true(facts_of(bad, 1).bad_timeout);
+	facts = facts_of(several, 3);
+	assert_int_equal(facts.timeout_ns, 150000000);
+	assert_true(facts.has_timeout && !facts.bad_timeout);
+	assert_true(facts_of(mixed, 2).bad_timeout);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
