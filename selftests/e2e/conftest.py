@@ -11,17 +11,24 @@ import shutil
 import pytest
 
 from harness.daemon import Sluice
-from harness.lab import Backend, Lab, build_folder, compile_protos
+from harness.lab import Backend, Lab, build_folder, compile_protos, import_protos
 
 
 def pytest_configure(config):
     for tool in ("protoc", "openssl"):
         if not shutil.which(tool):
             pytest.exit(f"SKIP end to end: {tool} is not installed", 0)
-    config.sluice_generated = compile_protos()
+    # Of several processes (pytest -n) the first one compiles, before the others start.
+    config.sluice_generated = (import_protos(config.workerinput["sluice_generated"])
+                               if hasattr(config, "workerinput") else compile_protos())
     config.addinivalue_line("markers", "l7: needs no kernel part; runs with kernel.mode off too")
     config.addinivalue_line("markers", "kernel: needs namespaces, BPF and XDP")
     config.addinivalue_line("markers", "interop: other people's stacks and suites; a suite of its own")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node):
+    node.workerinput["sluice_generated"] = str(node.config.sluice_generated)
 
 
 def pytest_collection_modifyitems(items):

@@ -115,7 +115,8 @@ def _shorten(line):
 
 class _PytestProgress:
     """pytest -v's lines, without its head and its own summary of what we list ourselves."""
-    TEST = re.compile(r"::.* (PASSED|FAILED|ERROR|SKIPPED|XFAIL|XPASS)\b")
+    TEST = re.compile(r"::.* (PASSED|FAILED|ERROR|SKIPPED|XFAIL|XPASS)\b"
+                      r"|\] (PASSED|FAILED|ERROR|SKIPPED|XFAIL|XPASS) .*::")
 
     def __init__(self, tally):
         self.tally = tally
@@ -133,11 +134,13 @@ class _PytestProgress:
 
 
 def _pytest(tally, env, *arguments):
+    """A process for each processor, each with hosts of its own; a file stays with one."""
     report = os.path.join(tally.folder, f"{tally.suite}.xml")
     if os.path.exists(report):
         os.remove(report)
     command = [sys.executable, "-m", "pytest", "selftests/e2e", "-v", "-rs", "--tb=short",
-               "-p", "no:cacheprovider", f"--junitxml={report}", *arguments]
+               "-p", "no:cacheprovider", f"--junitxml={report}",
+               f"--numprocesses={os.cpu_count()}", "--dist=loadfile", *arguments]
     code, output = process.run(command, E2E_SECONDS, _PytestProgress(tally), env)
     if not os.path.exists(report):
         skip = re.search(r"\bSKIP:?\s+(.*)", output)

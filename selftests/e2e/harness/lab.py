@@ -32,8 +32,12 @@ def compile_protos():
     protos = sorted((HERE / "proto").glob("*.proto"))
     run("protoc", f"-I{HERE / 'proto'}", f"--python_out={folder}", f"--grpc_python_out={folder}",
         "--plugin=protoc-gen-grpc_python=/usr/bin/grpc_python_plugin", *protos)
+    return import_protos(folder)
+
+
+def import_protos(folder):
     sys.path.insert(0, str(folder))
-    return folder
+    return pathlib.Path(folder)
 
 
 def compile_pass_program(folder):
