@@ -229,6 +229,7 @@ void rights_raise_nofile(const struct config *config, uint32_t slots)
 	if (!setrlimit(RLIMIT_NOFILE, &wanted))
 		limit = wanted;
 	log_warn("fewer open files are allowed than the config can use: raise the limit "
-		 "(systemd: LimitNOFILE=, a shell: ulimit -n), or lower limits.max_connections",
+		 "(systemd: LimitNOFILE=, a shell: ulimit -n), or lower limits.connections and the "
+		 "groups' connections.max",
 		 F_UINT("allowed", limit.rlim_cur), F_UINT("needed", needed));
 }

@@ -16,6 +16,9 @@
 #include "shared/eject.h"
 #include "shared/health_text.h"
 
+/* Lines a second of one backend. */
+#define CHANGES_LOGGED 5
+
 static uint64_t health_random(struct health *health)
 {
 	health->random ^= health->random << 13;
@@ -95,8 +98,9 @@ static void target_count(struct target *target)
 	health_store_live(target->health, target->group->id);
 }
 
-static void target_log(const struct target *target, const struct health_result *result)
+static void target_log(const struct target *target)
 {
+	const struct health_result *result = &target->failure;
 	const struct health *health = target->health;
 	char backend[ADDR_TEXT_MAX], reason[HEALTH_TEXT_MAX];
 	uint32_t live = health->live[target->group->id];
@@ -117,6 +121,16 @@ static void target_log(const struct target *target, const struct health_result *
 	else
 		log_warn("backend is down", F_STR("group", target->group->name),
 			 F_STR("backend", backend), F_STR("reason", reason), F_UINT("live", live));
+}
+
+/* Of a backend whose Watch changes its mind all the time not every word is written, but the last. */
+static void target_log_change(struct target *target)
+{
+	struct health *health = target->health;
+
+	target->unlogged = !log_limit_allow(&target->changes, loop_now(health->loop), CHANGES_LOGGED);
+	if (!target->unlogged)
+		target_log(target);
 }
 
 /* delay_ns counts from when the last check began. */
@@ -143,13 +157,15 @@ static void target_judge(struct target *target, const struct health_result *resu
 		target->failure = *result;
 		target_store_reason(target);
 	}
-	if (told ? !health_verdict_told(&target->verdict, result) :
-		   !health_verdict_update(&target->verdict, result, check))
-		return;
-	add64(&words->health_changes, 1);
-	target_store_health(target);
-	target_count(target);
-	target_log(target, result);
+	if (told ? health_verdict_told(&target->verdict, result) :
+		   health_verdict_update(&target->verdict, result, check)) {
+		add64(&words->health_changes, 1);
+		target_store_health(target);
+		target_count(target);
+		target->unlogged = true;
+	}
+	if (target->unlogged)
+		target_log_change(target);
 }
 
 static void target_log_local(const struct target *target, int err)
@@ -181,6 +197,8 @@ static void on_done(struct probe *probe, enum probe_word word, struct health_res
 		break;
 	case PROBE_ALIVE:
 		add64(&target_words(target)->checks, 1);
+		if (target->unlogged)
+			target_log_change(target);
 		break;
 	case PROBE_AGAIN:
 		/* Not as often as it likes to. */

@@ -26,6 +26,8 @@ struct target {
 	struct health_verdict verdict;
 	struct health_result failure; /* of the last check that failed */
 	uint32_t failures;   /* checks that failed in a row */
+	bool unlogged;	     /* the verdict has changed since it was last written */
+	struct log_limit changes;
 	uint64_t started_ns; /* the check under way or the last one */
 	uint64_t again_ns;   /* when the backend last ended the Watch's connection in order */
 	struct loop_timer next;

@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "cm.h"
 #include "monitor_world.c"
@@ -101,6 +103,56 @@ static void messages_come_in_pieces_and_in_heaps(void **state)
 	backend_tell(&world.backends[0], rest, sizeof(rest));
 	world_wait(&world, 1000, health(0) == SLUICE_HEALTH_UP);
 	world_done(&world);
+}
+
+/* The log's text, and in lines how many of them tell of changes. */
+static char *read_log(int fd, unsigned *lines)
+{
+	static char text[65536];
+	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
+
+	assert_true(n >= 0 && n < (ssize_t)sizeof(text) - 1);
+	text[n] = '\0';
+	*lines = 0;
+	for (const char *at = text; (at = strstr(at, "backend is ")); at++)
+		(*lines)++;
+	return text;
+}
+
+static bool last_word_is_down(int fd)
+{
+	unsigned lines;
+	char *text = read_log(fd, &lines), *up = NULL, *down = NULL;
+
+	for (char *at = text; (at = strstr(at, "backend is ")); at++)
+		*(strncmp(at, "backend is up", 13) ? &down : &up) = at;
+	return down > up;
+}
+
+static void a_watch_that_wavers_does_not_fill_the_log(void **state)
+{
+	static const uint8_t down_up[] = { 0, 0, 0, 0, 2, 8, 2, 0, 0, 0, 0, 2, 8, 1 };
+	int log = memfd_create("log", MFD_CLOEXEC), own = dup(STDERR_FILENO);
+	uint8_t heap[30 * sizeof(down_up)];
+	unsigned lines;
+
+	for (size_t i = 0; i < 30; i++)
+		memcpy(heap + i * sizeof(down_up), down_up, sizeof(down_up));
+	assert_int_equal(dup2(log, STDERR_FILENO), STDERR_FILENO);
+	start_watching(1);
+	assert_int_equal(dup2(own, STDERR_FILENO), STDERR_FILENO);
+	close(own);
+	check()->interval_ms = 300;
+	world_configure(&world);
+	world_wait(&world, 2000, health(0) == SLUICE_HEALTH_UP);
+	backend_tell(&world.backends[0], heap, sizeof(heap));
+	backend_tell_status(&world.backends[0], 2);
+	world_wait(&world, 1000, words(0)->health_changes == 62);
+	world_wait(&world, 3000, last_word_is_down(log));
+	read_log(log, &lines);
+	assert_in_range(lines, 2, 20);
+	world_done(&world);
+	close(log);
 }
 
 static void a_backend_without_watch_is_called(void **state)
@@ -344,6 +396,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_teardown(name, teardown)
 		TEST(what_a_watch_tells_holds_at_once),
 		TEST(messages_come_in_pieces_and_in_heaps),
+		TEST(a_watch_that_wavers_does_not_fill_the_log),
 		TEST(a_backend_without_watch_is_called),
 		TEST(the_end_of_a_watch_is_one_failure),
 		TEST(what_is_no_message_ends_the_watch),
