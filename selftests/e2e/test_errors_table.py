@@ -30,6 +30,8 @@ GROUPS = {"WEB": {"protocol": "http2"}, "DEAD": {}, "LARGE": {"connections": {"h
           "DRAINED": {}, "PLAIN": {}}
 ROUTES = {"RATE_LIMITED": {"limits": {"calls": "1/m", "burst": 1}},
           "ROUTE_FULL": {"limits": {"concurrent": 1}},
+          "EXPRESSIONS": {"match": {"path": "/EXPRESSIONS",
+                                    "metadata": {"key": "x-many", "regex": "a"}}},
           "DEADLINE": {"timeouts": {"default": "200ms"}},
           "TRY_TIMEOUT": {"retry": {"per_try_timeout": "100ms", "codes": ["UNAVAILABLE"],
                                     "attempts": 2}},
@@ -151,6 +153,7 @@ def check_text(name, answer, sluice):
 CASES = {
     "BAD_TIMEOUT": (("ok",), grpc("/PLAIN", [("grpc-timeout", "1x")])),
     "NO_ROUTE": (("ok",), grpc("/nowhere")),
+    "EXPRESSIONS": (("ok",), grpc("/EXPRESSIONS", [("x-many", "b")] * 70)),
     "RATE_LIMITED": (("ok",), grpc("/RATE_LIMITED"), grpc("/RATE_LIMITED")),
     "ROUTE_FULL": (("hang",), grpc("/ROUTE_FULL"), grpc("/ROUTE_FULL")),
     "NO_BACKEND": (("ok",), grpc("/DEAD")),

@@ -214,6 +214,8 @@ json_t *control_route(const struct supervisor *supervisor, const json_t *request
 		put_taken(answer, config, taken, &call.facts);
 	else
 		put(answer, "route", json_null());
+	if (answer && route_match_gave_up(table))
+		put(answer, "gave_up", json_true());
 out:
 	route_table_free(table);
 	json_decref(passed_over);

@@ -70,6 +70,9 @@ static void print_answer(const json_t *answer)
 
 	if (json_is_true(json_object_get(answer, "health_service"))) {
 		puts("no route: sluice answers it itself, by the listener's health_service");
+	} else if (json_is_true(json_object_get(answer, "gave_up"))) {
+		puts("no route: too much work for the expressions, the call is answered "
+		     "RESOURCE_EXHAUSTED");
 	} else if (!route) {
 		puts("no route: the call is answered UNIMPLEMENTED");
 	} else {

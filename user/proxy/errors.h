@@ -19,6 +19,8 @@
 #define ERROR_REQUEST_HEADERS                                                                      \
 	GRPC_RESOURCE_EXHAUSTED, 431, "header list is over the limit (%u bytes, %d fields)"
 #define ERROR_NO_ROUTE	      GRPC_UNIMPLEMENTED, 404, "listener \"%s\": no route for %.200s at host %.100s"
+#define ERROR_EXPRESSIONS                                                                          \
+	GRPC_RESOURCE_EXHAUSTED, 431, "listener \"%s\": too much work for its routes' expressions"
 #define ERROR_LISTENER_GONE   GRPC_UNAVAILABLE, 503, "this listener is gone"
 
 /* a route's limits */

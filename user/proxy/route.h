@@ -53,6 +53,8 @@ void route_table_free(struct route_table *table); /* takes NULL */
 /* NULL: no route matches. trace may be NULL. A table serves one thread. */
 const struct route *route_match(struct route_table *table, const struct route_facts *facts,
 				const struct route_trace *trace);
+/* Whether the last call found no route because it made expressions work too hard. */
+bool route_match_gave_up(const struct route_table *table);
 /* The group of the next call on this route, as an index into config.groups. Only where it has one. */
 uint32_t route_group(const struct route *route, const struct route_facts *facts);
 /* Equal for equal keys, on every worker and node. 0 where the call has no such key. Of IPv6 sources the

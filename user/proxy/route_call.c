@@ -141,6 +141,10 @@ bool route_call(struct stream *stream, const struct router_listener *listener,
 
 	read_facts(&facts, &source, stream, listener, headers, n);
 	stream->route = route_match(listener->routes, &facts, NULL);
+	if (!stream->route && route_match_gave_up(listener->routes)) {
+		reply_error(stream, ERROR_EXPRESSIONS, listener->config->name);
+		return false;
+	}
 	if (!stream->route) {
 		reply_error(stream, ERROR_NO_ROUTE, listener->config->name,
 			    value_of(headers, n, ":path"), value_of(headers, n, ":authority"));

@@ -90,6 +90,7 @@ struct route_table {
 	/* scratch of a look-up: one thread, one call at a time */
 	uint16_t *next; /* ROUTE_HEADERS_MAX: the key's next header + 1 */
 	char *binary;	/* ROUTE_BINARY_MAX; NULL where no route has -bin conditions */
+	bool gave_up;	/* the call was too much work for the expressions */
 	uint64_t checked; /* conditions, in the table's life: what look-ups cost */
 };
 

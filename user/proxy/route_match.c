@@ -13,10 +13,11 @@
 #include "proxy/route_internal.h"
 #include "proxy/tls.h"
 
-/* Regular expressions that one call may run, besides one of each condition. */
+/* Regular expressions that one call may run, besides one of each condition, and that may pass their
+ * limits. A call that wants more is after something else than a route, and gets none: to go on
+ * without expressions would let it past those that refuse. */
 #define REGEXES_EXTRA 64
-/* ... and that may pass their limits: then the call is after something else than a route. */
-#define EXCEEDED_MAX 8
+#define EXCEEDED_MAX  8
 
 struct lookup {
 	struct route_table *table;
@@ -28,6 +29,7 @@ struct lookup {
 	bool keys_read;
 	size_t regexes_left;
 	unsigned exceeded;
+	bool gave_up;
 };
 
 /* ---- names ---- */
@@ -128,8 +130,10 @@ static bool regex_holds(struct lookup *lookup, const struct route_text *pattern,
 {
 	bool exceeded = false, holds;
 
-	if (!lookup->regexes_left || lookup->exceeded == EXCEEDED_MAX)
+	if (!lookup->regexes_left || lookup->exceeded == EXCEEDED_MAX) {
+		lookup->gave_up = true;
 		return false;
+	}
 	lookup->regexes_left--;
 	holds = route_regex_match(pattern->regex, text, len, &exceeded);
 	lookup->exceeded += exceeded;
@@ -427,6 +431,7 @@ static void lookup_begin(struct lookup *lookup, struct route_table *table,
 	lookup->host_read = lookup->keys_read = false;
 	lookup->regexes_left = table->n_regexes + REGEXES_EXTRA;
 	lookup->exceeded = 0;
+	lookup->gave_up = false;
 }
 
 /* Says of each route before number why it was passed over. Walks them all: only for people. */
@@ -446,6 +451,11 @@ static void explain(struct route_table *table, const struct route_facts *facts, 
 	}
 }
 
+bool route_match_gave_up(const struct route_table *table)
+{
+	return table->gave_up;
+}
+
 const struct route *route_match(struct route_table *table, const struct route_facts *facts,
 				const struct route_trace *trace)
 {
@@ -454,15 +464,17 @@ const struct route *route_match(struct route_table *table, const struct route_fa
 	uint32_t number = (uint32_t)table->n;
 	bool found = false;
 
+	table->gave_up = false;
 	if (table->takes_all && !trace)
 		return &table->routes[0].route;
 	lookup_begin(&lookup, table, facts);
 	find_candidates(&lookup, &candidates);
-	while (!found && next_candidate(&candidates, &number)) {
+	while (!found && !lookup.gave_up && next_candidate(&candidates, &number)) {
 		const char *key;
 
-		found = !failed_condition(&lookup, &table->routes[number], &key);
+		found = !failed_condition(&lookup, &table->routes[number], &key) && !lookup.gave_up;
 	}
+	table->gave_up = lookup.gave_up;
 	if (trace)
 		explain(table, facts, found ? number : table->n, trace);
 	return found ? &table->routes[number].route : NULL;

@@ -13,12 +13,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A pattern without nested repetition needs a few steps a character; a hundred times that is one
- * that backtracks without end. The whole is some hundreds of microseconds. */
-#define STEPS_MAX    20000
-#define DEPTH_MAX    1000
-#define HEAP_KIB_MAX 256
-#define PATTERN_MAX  4096 /* bytes; compiled code grows with it */
+/* A pattern without nested repetition needs a few steps a character; one that needs far more
+ * backtracks without end. The whole is some hundreds of microseconds, and a few for each KiB. */
+#define STEPS_MAX      20000
+#define STEPS_PER_BYTE 4
+#define DEPTH_MAX      1000
+#define HEAP_KIB_MAX   256
+#define PATTERN_MAX    4096 /* bytes; compiled code grows with it */
 
 struct route_regex {
 	pcre2_code *code;
@@ -58,7 +59,6 @@ struct route_regex *route_regex_new(const char *pattern, char *why, size_t why_s
 	regex->match = pcre2_match_data_create(1, NULL);
 	if (!regex->limits || !regex->match)
 		goto fail;
-	pcre2_set_match_limit(regex->limits, STEPS_MAX);
 	pcre2_set_depth_limit(regex->limits, DEPTH_MAX);
 	pcre2_set_heap_limit(regex->limits, HEAP_KIB_MAX);
 	pcre2_jit_compile(regex->code, PCRE2_JIT_COMPLETE);
@@ -81,9 +81,10 @@ void route_regex_free(struct route_regex *regex)
 bool route_regex_match(const struct route_regex *regex, const char *text, size_t len,
 		       bool *exceeded)
 {
-	int ret = pcre2_match(regex->code, (PCRE2_SPTR)text, len, 0, 0, regex->match,
-			      regex->limits);
+	int ret;
 
+	pcre2_set_match_limit(regex->limits, (uint32_t)(STEPS_MAX + STEPS_PER_BYTE * len));
+	ret = pcre2_match(regex->code, (PCRE2_SPTR)text, len, 0, 0, regex->match, regex->limits);
 	if (ret < 0 && ret != PCRE2_ERROR_NOMATCH && exceeded)
 		*exceeded = true;
 	return ret >= 0;

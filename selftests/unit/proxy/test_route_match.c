@@ -347,7 +347,7 @@ static void an_expression_that_explodes_counts_as_no_match(void **state)
 	help_expect("h /s/m x=aaaab", "bad");
 }
 
-static void a_call_that_makes_many_explode_gets_no_more_of_them(void **state)
+static void a_call_that_makes_many_explode_gets_no_route(void **state)
 {
 	static char line[8000], bad[80];
 	size_t len = 0;
@@ -365,7 +365,32 @@ static void a_call_that_makes_many_explode_gets_no_more_of_them(void **state)
 		help_expect(line, "bad");
 	}
 	snprintf(line + len, sizeof(line) - len, "%s x=aab", bad);
+	help_expect(line, "-");
+	assert_true(route_match_gave_up(help.table));
+	help_expect("h /s/m x=aab", "bad");
+	assert_false(route_match_gave_up(help.table));
+}
+
+/* Or what comes behind them would get past expressions that refuse. */
+static void a_call_with_too_many_values_for_expressions_gets_no_route(void **state)
+{
+	static char line[1000];
+	size_t len = (size_t)snprintf(line, sizeof(line), "h /s/m y=ok");
+
+	help_routes("  - {name: bad, match: {metadata: {key: x, regex: \".*bad.*\"}}, group: a}\n"
+		    "  - {name: first, match: {metadata: {key: y, regex: \".*b.*\"}}, group: a}\n"
+		    "  - {name: rest, group: b}\n");
 	help_expect(line, "rest");
+	for (unsigned i = 0; i < 60; i++)
+		len += (size_t)snprintf(line + len, sizeof(line) - len, " x=v");
+	help_expect(line, "rest");
+	snprintf(line + len, sizeof(line) - len, " x=a_bad_one");
+	help_expect(line, "bad");
+	help_routes("  - {name: y, match: {metadata: {key: x, regex: [q, r]}}, group: a}\n"
+		    "  - {name: bad, match: {metadata: {key: x, regex: \".*bad.*\"}}, group: a}\n"
+		    "  - {name: rest, group: b}\n");
+	help_expect(line, "-");
+	assert_true(route_match_gave_up(help.table));
 }
 
 static void long_hosts_paths_and_values_are_no_trouble(void **state)
@@ -405,7 +430,8 @@ int main(void)
 		TEST(a_thousand_methods_cost_what_ten_cost),
 		TEST(a_thousand_hosts_with_one_method_are_found_by_both),
 		TEST(an_expression_that_explodes_counts_as_no_match),
-		TEST(a_call_that_makes_many_explode_gets_no_more_of_them),
+		TEST(a_call_that_makes_many_explode_gets_no_route),
+		TEST(a_call_with_too_many_values_for_expressions_gets_no_route),
 		TEST(long_hosts_paths_and_values_are_no_trouble),
 	};
 

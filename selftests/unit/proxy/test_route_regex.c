@@ -73,6 +73,21 @@ static void work_is_bounded(void **state)
 	free(text);
 }
 
+static void linear_work_is_done_however_long_the_value(void **state)
+{
+	size_t len = 500000;
+	char *text = malloc(len), why[160];
+	struct route_regex *regex = route_regex_new(".*bad.*", why, sizeof(why));
+
+	assert_non_null(regex);
+	memset(text, 'b', len);
+	assert_false(route_regex_match(regex, text, len, NULL));
+	memcpy(text, "bad", 3);
+	assert_true(route_regex_match(regex, text, len, NULL));
+	route_regex_free(regex);
+	free(text);
+}
+
 static void expect_refused(const char *pattern, const char *words)
 {
 	char why[160];
@@ -109,6 +124,7 @@ int main(void)
 		cmocka_unit_test(the_whole_text_must_match),
 		cmocka_unit_test(any_byte_is_a_character),
 		cmocka_unit_test(work_is_bounded),
+		cmocka_unit_test(linear_work_is_done_however_long_the_value),
 		cmocka_unit_test(what_is_no_expression_is_told_with_its_place),
 	};
 
