@@ -75,7 +75,7 @@ def test_every_error_of_a_file_comes_in_one_run_in_order(folder):
             '11:10: workers "0" is out of range, want auto, or a whole number 1 to 128',
             '12:16: grace "30" has no unit, want ms, s, m or h: a duration such as 2s',
             '13:1: unknown key "colour" in the config file, want one of: listeners, groups, '
-            'workers, runtime, control, log, drain, limits, kernel',
+            'workers, runtime, control, log, drain, errors, limits, kernel',
             '14:20: duplicate key "level", it is on line 14 already: keep one')
 
 
