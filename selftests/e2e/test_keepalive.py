@@ -13,18 +13,19 @@ from peers import calls, h2raw
 
 pytestmark = pytest.mark.l7
 
-QUICK, STRICT, PATIENT, SILENT = 443, 444, 445, 446  # ports
+QUICK, STRICT, PATIENT, SILENT, EVEN = 443, 444, 445, 446, 447  # ports
 
 
 @pytest.fixture(scope="module")
 def sluice(lab, daemons, backends, mode):
     """quick finds dead clients in a second; strict: no PING for a minute; patient: one in 100 ms is
-    welcome; silent: none without calls."""
+    welcome; silent: none without calls; even: one in a second."""
     config = lab.config([], listeners=[], groups=[])
     for port, name, keepalive in (
             (QUICK, "quick", {"interval": "500ms", "timeout": "500ms"}),
             (STRICT, "strict", {"interval": "0s", "min_ping_interval": "1m"}),
             (PATIENT, "patient", {"interval": "0s", "min_ping_interval": "100ms"}),
+            (EVEN, "even", {"interval": "0s", "min_ping_interval": "1s"}),
             (SILENT, "silent", {"interval": "0s", "min_ping_interval": "0s",
                                 "pings_without_calls": False})):
         listener = lab.add_listener(config, port, name, backends, health_check=dict(FAST_CHECK))
@@ -105,7 +106,7 @@ def test_a_client_that_lives_is_left_alone(lab, client, sluice):
 
 def pinging(lab, port, every_ms, without_calls=1):
     """A target whose client PINGs so often."""
-    return lab.target(port=port, tag=f"pings {every_ms}", options=(
+    return lab.target(port=port, tag=f"pings {every_ms} {without_calls}", options=(
         ("grpc.keepalive_time_ms", every_ms), ("grpc.keepalive_timeout_ms", 5000),
         ("grpc.keepalive_permit_without_calls", without_calls),
         ("grpc.http2.max_pings_without_data", 0)))
@@ -133,6 +134,20 @@ def test_pings_within_the_rules_do_no_harm(lab, client, sluice):
     holds_for(lambda: under_way(sluice, "patient") == 1, 2, "the call")
     assert client.run(calls.end, stream).code == 0
     client.run(calls.close, target)
+    assert total(sluice, "too_many_pings") == before
+
+
+def test_pings_in_just_the_interval_do_no_harm(lab, client, sluice):
+    """gRPC's own servers bear them too, whatever the milliseconds say."""
+    targets = [pinging(lab, EVEN, 1000, without_calls) for without_calls in (0, 1)]
+    before = total(sluice, "too_many_pings")
+    streams = [client.run(calls.open_bidi, target) for target in targets]
+    for stream in streams:
+        client.run(calls.exchange, stream, payload=b"1")
+    holds_for(lambda: under_way(sluice, "even") == 2, 6, "the calls")
+    assert [client.run(calls.end, stream).code for stream in streams] == [0, 0]
+    for target in targets:
+        client.run(calls.close, target)
     assert total(sluice, "too_many_pings") == before
 
 

@@ -26,8 +26,10 @@ struct h2_guard {
 #define GUARD_EMPTY_INTERVAL_NS 100000000ull
 
 /* gRPC's rules for a client's PINGs (its "Keepalive User Guide" and proposal A8): so many may come
- * too early; and so long must lie between them where none may come without calls. */
+ * too early, by more than such a part of the interval; and so long must lie between them where none
+ * may come without calls. */
 #define GUARD_PING_STRIKES	   2
+#define GUARD_PING_EARLY	   10 /* a tenth */
 #define GUARD_PING_IDLE_INTERVAL_NS (2 * 3600 * 1000000000ull)
 
 static inline bool h2_guard_allow(struct h2_guard *guard, uint64_t now_ns, uint64_t interval_ns,
