@@ -283,6 +283,9 @@ def _raw(socket, line):
     b'{"command": "drain", "group": "echo", "backend": "x:1", "for_ms": -5}',
     b'{"command": "health", "group": "echo", "backend": "x:1", "health": 7}',
     b'{"command": "undrain", "group": "echo", "backend": "x:1", "for_ms": 7}',
+    b'{"command": "route", "listener": "echo", "more": "x"}',
+    b'{"command": "route", "listener": "echo", "path": 7}',
+    b'{"command": "route", "listener": "echo", "sans": [7]}',
     b'{"command": "status", "more": 1}', b'{"command": 7}', b'[]', b'7', b'{"group": "echo"}',
     b'{"command": "drain", "group": "echo", "backend": "' + b"x" * 3000 + b'"}'])
 def test_requests_that_make_no_sense_are_refused(sluice, line):

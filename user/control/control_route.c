@@ -87,7 +87,8 @@ static bool made_up_peer(struct made_up *call, const json_t *request)
 					.sans = call->sans };
 	json_array_foreach(sans, i, san) {
 		if (i == ROUTE_SANS_MAX || !json_is_string(san)) {
-			call->why = "too many names of a certificate";
+			call->why = i == ROUTE_SANS_MAX ? "too many names of a certificate" :
+							  "a name of a certificate is a text";
 			return false;
 		}
 		call->sans[call->peer.n_sans++] = json_string_value(san);
@@ -112,12 +113,33 @@ static bool made_up_source(struct made_up *call, const json_t *request,
 	return true;
 }
 
+static bool is_known(struct made_up *call, const json_t *request)
+{
+	static const char *const texts[] = { "command", "listener", "path", "host", "source", "sni" };
+	const char *key;
+	const json_t *value;
+
+	json_object_foreach((json_t *)request, key, value) {
+		bool known = false;
+
+		for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+			known |= !strcmp(key, texts[i]) && json_is_string(value);
+		known |= (!strcmp(key, "headers") || !strcmp(key, "sans")) && json_is_array(value);
+		if (!known) {
+			call->why = "want texts under listener, path, host, source and sni, and "
+				    "sequences under headers and sans";
+			return false;
+		}
+	}
+	return true;
+}
+
 static bool made_up_read(struct made_up *call, const json_t *request,
 			 const struct config_listener *listener)
 {
 	memset(call, 0, sizeof(*call));
 	call->facts.headers = call->headers;
-	return made_up_headers(call, request) && made_up_peer(call, request) &&
+	return is_known(call, request) && made_up_headers(call, request) && made_up_peer(call, request) &&
 	       made_up_source(call, request, listener);
 }
 

@@ -175,6 +175,38 @@ static struct override *find_or_add(struct overrides *overrides, const char *gro
 	return override;
 }
 
+static void take_back(struct override_values *values, enum override_verb verb)
+{
+	switch (verb) {
+	case OVERRIDE_DRAIN:
+	case OVERRIDE_UNDRAIN:
+		values->has_drain = false;
+		break;
+	case OVERRIDE_WEIGHT:
+		values->has_weight = false;
+		break;
+	case OVERRIDE_HEALTH:
+		values->forced = SLUICE_HEALTH_UNKNOWN;
+		break;
+	}
+}
+
+/* A command for a name is for all its addresses, whatever was said of one of them before. */
+static void take_back_addresses(struct overrides *overrides, const struct config_group *group,
+				const struct config_backend *backend, enum override_verb verb)
+{
+	struct override *override;
+
+	list_for_each(override, &overrides->entries, link) {
+		if (override->name || strcmp(override->group, group->name))
+			continue;
+		for (size_t i = 0; i < group->n_endpoints; i++)
+			if (&group->backends[group->endpoints[i].backend] == backend &&
+			    addr_equal(&group->endpoints[i].address, &override->address))
+				take_back(&override->now, verb);
+	}
+}
+
 int overrides_set(struct overrides *overrides, const struct config *config,
 		  const struct override_command *command, uint64_t now_ns, char *why, size_t size)
 {
@@ -190,6 +222,8 @@ int overrides_set(struct overrides *overrides, const struct config *config,
 		snprintf(why, size, "no memory");
 		return -ENOMEM;
 	}
+	if (meant.name)
+		take_back_addresses(overrides, group, meant.backend, command->verb);
 	now = &override->now;
 	switch (command->verb) {
 	case OVERRIDE_DRAIN:

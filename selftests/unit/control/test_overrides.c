@@ -249,6 +249,19 @@ static void a_name_means_all_its_addresses_and_an_address_itself(void **state)
 	assert_int_equal(config->groups[0].endpoints[1].weight, 20);
 	assert_true(config->groups[0].endpoints[0].drained);
 	assert_false(config->groups[0].endpoints[1].drained);
+
+	/* A later word for the name is for all again, each of its own kind. */
+	assert_int_equal(set(config, command(OVERRIDE_DRAIN, "group0", "backend.example:1000")), 0);
+	overrides_revert(&overrides);
+	config_unref(config);
+	config = named(false);
+	assert_false(config->groups[0].endpoints[1].drained);
+	assert_int_equal(set(config, command(OVERRIDE_DRAIN, "group0", "backend.example:1000")), 0);
+	overrides_commit(&overrides, false);
+	config_unref(config);
+	config = named(false);
+	assert_true(config->groups[0].endpoints[1].drained);
+	assert_int_equal(config->groups[0].endpoints[1].weight, 20);
 	config_unref(config);
 
 	/* The address goes and comes back; DNS alone makes nobody forget. */
