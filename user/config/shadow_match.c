@@ -65,9 +65,7 @@ static bool shadow_path(const struct config_path *a, const struct config_path *b
 			       shadow_prefix(a->text, b->text);
 		break;
 	case PATH_PREFIX:
-		if (b->match == PATH_REGEX)
-			return strcmp(a->text, "/") == 0;
-		return shadow_prefix(a->text, b->text);
+		return b->match != PATH_REGEX && shadow_prefix(a->text, b->text);
 	case PATH_EXACT:
 	case PATH_REGEX:
 		break;
@@ -75,10 +73,22 @@ static bool shadow_path(const struct config_path *a, const struct config_path *b
 	return a->match == b->match && strcmp(a->text, b->text) == 0;
 }
 
+/* Every call's path begins with a slash (but for OPTIONS *, which no gRPC call is). */
+static bool shadow_any_path(const struct config_path *path)
+{
+	if (path->match == PATH_PREFIX)
+		return strcmp(path->text, "/") == 0;
+	return path->match == PATH_REGEX &&
+	       (strcmp(path->text, ".*") == 0 || strcmp(path->text, "/.*") == 0);
+}
+
 static bool shadow_paths(const struct config_match *a, const struct config_match *b)
 {
 	if (!a->n_paths)
 		return true;
+	for (size_t i = 0; i < a->n_paths; i++)
+		if (shadow_any_path(&a->paths[i]))
+			return true;
 	for (size_t i = 0; i < b->n_paths; i++) {
 		size_t j = 0;
 
