@@ -4,6 +4,7 @@ says goodbye to clients."""
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -38,7 +39,7 @@ def test_systemd_is_notified(lab, daemon, backends, tmp_path):
         notify.bind(path)
         notify.settimeout(10)
         os.chmod(path, 0o777)
-        sluice = daemon(lab.config(backends), "off", start=False)
+        sluice = daemon(lab.config(backends, drain={"grace": "1000s"}), "off", start=False)
         os.environ["NOTIFY_SOCKET"] = path
         try:
             sluice.start()
@@ -56,7 +57,9 @@ def test_systemd_is_notified(lab, daemon, backends, tmp_path):
         assert "MONOTONIC_USEC" in told("RELOADING=1")
         told("READY=1")
         sluice.signal(signal.SIGTERM)
-        told("STOPPING=1")
+        stopping = told("STOPPING=1")
+        grace, asked_us = 1000, int(re.search(r"EXTEND_TIMEOUT_USEC=(\d+)", stopping)[1])
+        assert grace + 5 <= asked_us / 1e6 <= grace + 60
         assert sluice.process.wait(10) == 0
 
 

@@ -66,7 +66,11 @@ void notify_reloading(void)
 	notify_send(text);
 }
 
-void notify_stopping(void)
+void notify_stopping(uint64_t within_ms)
 {
-	notify_send("STOPPING=1\nSTATUS=draining\n");
+	char text[128];
+
+	snprintf(text, sizeof(text), "STOPPING=1\nSTATUS=draining\nEXTEND_TIMEOUT_USEC=%llu\n",
+		 (unsigned long long)within_ms * 1000);
+	notify_send(text);
 }

@@ -23,6 +23,7 @@
 #define DRAIN_SETTLE_MS	 100  /* handshakes under way may finish */
 #define DRAIN_SLACK_MS	 2000 /* beyond the grace time, before SIGKILL */
 #define DRAIN_MONITOR_MS 2000
+#define DRAIN_REST_MS	 15000 /* what an end may take besides the grace time */
 #define SAMPLE_MS	 1000
 /* timeout(1) and some managers signal the process and then its whole group: that is one order. */
 #define TERM_TWICE_MS	 200
@@ -143,7 +144,7 @@ static void drain_workers(struct supervisor *supervisor, uint32_t grace_ms)
 static void drain_begin(struct supervisor *supervisor)
 {
 	supervisor->phase = PHASE_DRAINING;
-	notify_stopping();
+	notify_stopping((uint64_t)supervisor->current.config->drain_grace_ms + DRAIN_REST_MS);
 	log_info("draining", F_UINT("grace_ms", supervisor->current.config->drain_grace_ms));
 	reload_done(supervisor);
 	sockets_refuse_all(&supervisor->sockets);
