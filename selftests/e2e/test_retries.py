@@ -156,6 +156,35 @@ def test_a_backend_killed_with_calls_on_it(lab, client, sluice, pair, scripts, m
     assert max((flaky + good).values()) == 1
 
 
+def test_calls_that_wait_go_to_the_backends_of_a_reload(lab, client, sluice, pair, scripts):
+    """All backends change while calls wait for a connection: none of these is lost with the old ones."""
+    old = []
+    for i in range(2):
+        agent = lab.agent(lab.world.backends[i], f"raw-old-{i}")
+        agent.address = f"{lab.world.backends[i].address}:{lab.world.port(50067 + i)}"
+        agent.run(rawserver.start, agent.address, "hang", streams=1)
+        old.append(agent)
+    group = sluice.group("g443")
+    before = dict(group)
+    group.update(backends=[{"address": a.address} for a in old], connections={"max": 1})
+    sluice.reload()
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        future = pool.submit(make_at_once, lab, client, 443, 12)
+        wait_for(lambda: sum(r["active_rpcs"] for r in sluice.backends("g443")) == 12, 5,
+                 lambda: f"calls run or wait: {sluice.backends('g443')}")
+        group.clear()
+        group.update(before)
+        sluice.reload()
+        wait_for(lambda: sum(seen(pair)[i].total() for i in (0, 1)), 5, "calls come to the new ones")
+        for agent in old:
+            agent.kill()
+        answers = future.result()
+    flaky, good = seen(pair)
+    served = [a for a in answers if status(a) == "0"]
+    assert len(served) == sum((flaky + good).values()) >= 6
+    assert all("lost" in a["trailers"]["grpc-message"] for a in answers if a not in served)
+
+
 def _at_once(address, how_many, first, whole):
     with concurrent.futures.ThreadPoolExecutor(how_many) as pool:
         return list(pool.map(lambda i: _calls(address, 1, first + i, 15, whole)[0],

@@ -166,6 +166,22 @@ void dispatch_request(struct stream *stream, const struct router_listener *liste
 	attempt(stream, false);
 }
 
+/* One more attempt goes by what a reload has made of the group: all its backends may be others. */
+static void follow_reload(struct stream *stream)
+{
+	struct router *router = stream->worker->router;
+	struct router_group *group;
+
+	if (router == stream->router || router == stream->group_router)
+		return;
+	group = router_same_group(router, stream->group->config);
+	if (!group)
+		return;
+	stream->group = group;
+	router_unref(stream->group_router);
+	stream->group_router = router_ref(router);
+}
+
 void dispatch_again(struct stream *stream, bool only_others)
 {
 	if (!stream->replayable) {
@@ -174,12 +190,14 @@ void dispatch_again(struct stream *stream, bool only_others)
 	}
 	worker_count(&stream->worker->stats->replays);
 	note_refusal(stream);
+	follow_reload(stream);
 	rewind_request(stream);
 	attempt(stream, only_others);
 }
 
 void dispatch_retry(struct stream *stream)
 {
+	follow_reload(stream);
 	rewind_request(stream);
 	attempt(stream, false);
 }

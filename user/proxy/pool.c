@@ -146,6 +146,7 @@ struct pool_endpoint *pool_endpoint(struct pool *pool, const struct router_group
 	endpoint->generation = config->generation;
 	endpoint->address = config->address;
 	addr_format(&config->address, endpoint->name, sizeof(endpoint->name));
+	endpoint->in_config = true; /* or the next pool_sync says otherwise */
 	list_init(&endpoint->connections);
 	list_init(&endpoint->waiting);
 	pool_timers_init(endpoint);

@@ -172,6 +172,21 @@ void router_unref(struct router *router)
 	free(router);
 }
 
+struct router_group *router_same_group(const struct router *router,
+				       const struct config_group *group)
+{
+	for (size_t i = 0; i < router->config->n_groups; i++) {
+		const struct config_group *here = &router->config->groups[i];
+
+		if (here->id == group->id)
+			return !strcmp(here->name, group->name) &&
+					       here->protocol == group->protocol ?
+				       &router->groups[i] :
+				       NULL;
+	}
+	return NULL;
+}
+
 struct router_listener *router_listener(const struct router *router, uint32_t listener_id)
 {
 	for (size_t i = 0; i < router->config->n_listeners; i++)

@@ -62,6 +62,9 @@ void router_inherit(struct router *router, const struct router *from);
 struct router *router_ref(struct router *router);
 void router_unref(struct router *router); /* takes NULL */
 
+/* The group of this id and name, as it is in router. NULL: it is there no more, or not the same. */
+struct router_group *router_same_group(const struct router *router,
+				       const struct config_group *group);
 /* NULL where no listener has this id (any more). */
 struct router_listener *router_listener(const struct router *router, uint32_t listener_id);
 

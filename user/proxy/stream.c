@@ -57,6 +57,7 @@ static void stream_free(struct stream *stream)
 	buf_done(&stream->up.out);
 	stream->worker->header_bytes -= stream->header_bytes;
 	arena_done(&stream->arena);
+	router_unref(stream->group_router);
 	router_unref(stream->router);
 	free(stream);
 }

@@ -60,6 +60,7 @@ struct stream {
 	struct router *router; /* the configuration it began with */
 	const struct route *route; /* NULL until it is known */
 	struct router_group *group;
+	struct router *group_router; /* whose group it is; NULL: router's */
 	struct mirror *mirror;	   /* NULL: not mirrored */
 	struct health_call *local; /* NULL: not answered by sluice itself */
 	uint64_t hash;		   /* of the group's key, for consistent hashing */
