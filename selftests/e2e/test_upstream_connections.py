@@ -57,7 +57,8 @@ def connections(sluice, group):
 
 
 def test_minimum_is_open_before_the_first_call_and_stays(sluice, raw):
-    wait_for(lambda: connections(sluice, "minimum") == 2, 5, "the minimum is open")
+    wait_for(lambda: connections(sluice, "minimum") == 2 and
+             raw.run(rawserver.open_connections) == 2, 5, "the minimum is open")
     first = raw.run(rawserver.open_connections)
     until = time.monotonic() + 1.6  # past idle
     wait_for(lambda: connections(sluice, "minimum") != 2 or time.monotonic() > until, 5, "time")
