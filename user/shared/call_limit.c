@@ -14,7 +14,8 @@
 #define TOLERANCE_MAX_NS (UINT64_MAX / 4) /* a century and more */
 
 /* The word of key's time, taken over from another key where key has none. */
-static __u64 *find_time(struct sluice_limit_set *set, uint64_t key, uint64_t now_ns)
+static __u64 *find_time(struct sluice_limit_set *set, uint64_t key, uint64_t now_ns,
+			uint64_t tolerance_ns)
 {
 	for (int tries = 0; tries < TRIES_MAX; tries++) {
 		unsigned victim = 0;
@@ -37,10 +38,13 @@ static __u64 *find_time(struct sluice_limit_set *set, uint64_t key, uint64_t now
 							       false, __ATOMIC_RELAXED,
 							       __ATOMIC_RELAXED))
 			continue;
-		/* What the key before had taken is not this one's. */
+		/* What the key before had taken is not this one's. But where all ways are in use
+		 * there is no burst: who floods the set with keys must not get a fresh one for a
+		 * key that is pushed out and comes back. */
 		if (oldest > now_ns)
-			__atomic_compare_exchange_n(&set->ways[victim].tat_ns, &oldest, now_ns,
-						    false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+			__atomic_compare_exchange_n(&set->ways[victim].tat_ns, &oldest,
+						    now_ns + tolerance_ns, false, __ATOMIC_RELAXED,
+						    __ATOMIC_RELAXED);
 		return &set->ways[victim].tat_ns;
 	}
 	return NULL;
@@ -69,7 +73,8 @@ uint64_t call_limit_take(struct state *state, uint64_t key, const struct config_
 		return 0;
 	if (!key)
 		key = 1; /* 0 marks an empty way */
-	time = find_time(&state->limits[key & (SLUICE_LIMIT_SETS - 1)], key, now_ns);
+	time = find_time(&state->limits[key & (SLUICE_LIMIT_SETS - 1)], key, now_ns,
+			 tolerance_ns);
 	for (int tries = 0; time && tries < TRIES_MAX; tries++) {
 		__u64 tat_ns = state_load64(time), from_ns = tat_ns;
 
