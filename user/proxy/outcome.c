@@ -12,6 +12,9 @@
 #include "proxy/worker.h"
 #include "shared/eject.h"
 
+/* For the way there and back, besides the mean. */
+#define HASTY_NS (10 * NS_PER_MS)
+
 void outcome_answered(struct stream *stream, const struct pool_endpoint *endpoint)
 {
 	struct worker *worker = stream->worker;
@@ -83,6 +86,17 @@ static bool is_at_deadline(const struct stream *stream)
 	       loop_now(&stream->worker->loop) + slack_ns >= stream->deadline_ns;
 }
 
+/* A client may set any deadline: one that leaves a backend less time than its good answers take on
+ * average says nothing of it. Else a few calls with a nanosecond each would eject it. */
+static bool is_hasty(const struct stream *stream, const struct sluice_backend *row)
+{
+	uint64_t passed_ns = loop_now(&stream->worker->loop) - stream->attempt.started_ns;
+	uint64_t good = state_load64(&row->outcomes) - state_load64(&row->outcome_failures);
+	uint64_t mean_us = good ? state_load64(&row->outcome_latency_us) / good : 0;
+
+	return passed_ns < HASTY_NS + mean_us * 1000;
+}
+
 static void failed(struct stream *stream, const struct pool_endpoint *endpoint,
 		   struct sluice_backend *row)
 {
@@ -118,6 +132,9 @@ void outcome_ended(struct stream *stream, const struct pool_endpoint *endpoint, 
 		how = OUTCOME_STATUS;
 		grpc_status = GRPC_DEADLINE_EXCEEDED;
 	}
+	if (how == OUTCOME_STATUS && grpc_status == GRPC_DEADLINE_EXCEEDED &&
+	    !stream->attempt.latency_us && is_hasty(stream, row))
+		how = OUTCOME_CANCELLED;
 	if (how == OUTCOME_CANCELLED) {
 		if (stream->attempt.trial)
 			trial_ended(stream, endpoint, EJECT_TRIAL_NOTHING);

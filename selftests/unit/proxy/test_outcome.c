@@ -203,6 +203,34 @@ static void a_client_that_gives_up_at_its_deadline_tells_of_the_backend(void **s
 	pick_world_done();
 }
 
+static void expire(unsigned i, uint64_t passed_ns)
+{
+	struct pool_endpoint endpoint = endpoint_of(i);
+
+	pick_world.stream.attempt.started_ns = pick_world.worker.loop.now_ns;
+	pick_world.stream.attempt.latency_us = 0;
+	pick_pass_time(passed_ns);
+	outcome_ended(&pick_world.stream, &endpoint, OUTCOME_STATUS, 4);
+}
+
+/* Nobody shall eject backends by deadlines that none could keep. */
+static void a_deadline_too_short_for_anybody_says_nothing(void **state)
+{
+	begin(2);
+	for (unsigned i = 0; i < 10; i++)
+		expire(0, NS_PER_MS);
+	assert_int_equal(pick_row(0)->outcomes, 0);
+	call(0, OUTCOME_STATUS, OK_STATUS, 200 * NS_PER_MS);
+	expire(0, 200 * NS_PER_MS);
+	assert_int_equal(pick_row(0)->outcome_failures, 0);
+	expire(0, 220 * NS_PER_MS);
+	assert_int_equal(pick_row(0)->outcome_failures, 1);
+	/* Its own word is another thing. */
+	call(0, OUTCOME_STATUS, 4, NS_PER_MS);
+	assert_int_equal(pick_row(0)->outcome_failures, 2);
+	pick_world_done();
+}
+
 static void an_unknown_status_is_unknown(void **state)
 {
 	begin(2);
@@ -245,6 +273,7 @@ int main(void)
 		cmocka_unit_test(a_bad_trial_ejects_for_longer),
 		cmocka_unit_test(a_cancelled_trial_is_made_again),
 		cmocka_unit_test(a_client_that_gives_up_at_its_deadline_tells_of_the_backend),
+		cmocka_unit_test(a_deadline_too_short_for_anybody_says_nothing),
 		cmocka_unit_test(an_unknown_status_is_unknown),
 		cmocka_unit_test(another_backend_with_its_id_is_not_blamed),
 		cmocka_unit_test(groups_without_detection_count_nothing),
