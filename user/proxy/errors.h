@@ -25,7 +25,7 @@
 
 /* a route's limits */
 #define ERROR_RATE_LIMITED                                                                         \
-	GRPC_RESOURCE_EXHAUSTED, 429, "route \"%s\": over its calls a second; again in %u ms"
+	GRPC_RESOURCE_EXHAUSTED, 429, "route \"%s\": over its rate of calls; again in %u ms"
 #define ERROR_ROUTE_FULL   GRPC_RESOURCE_EXHAUSTED, 503, "route \"%s\": has its %u concurrent calls"
 
 /* the client's connection */
