@@ -216,17 +216,17 @@ def test_a_grpc_group_still_wants_grpc(client, web, raw):
 
 
 def test_a_client_that_cancels_cancels_at_the_backend(client, web, raw):
-    client.run(_cancel, web("hang"))
+    client.run(_cancel, web("headers_then_hang"))
     wait_for(lambda: [f["code"] for _, f in raw.run(rawserver.events, "RstStreamFrame")] ==
              ["CANCEL"], 3, "the backend's stream is cancelled")
 
 
 def _cancel(address):
+    """Once the backend has the request, which its response headers show."""
     connection = h2raw.Client(address, h2raw.tls_context()).hello()
     connection.headers(1, [(":method", "GET"), (":scheme", "https"), (":path", "/"),
                            (":authority", "x")], end=True)
-    connection.ping()
-    connection.until(lambda f: f["kind"] == "PingFrame" and f["flags"] & h2raw.ACK)
+    connection.until(lambda f: f["kind"] == "HeadersFrame")
     connection.reset(1)
     connection.ping()
     connection.until(lambda f: f["kind"] == "PingFrame" and f["flags"] & h2raw.ACK)

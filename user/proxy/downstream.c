@@ -248,7 +248,8 @@ static void on_down(struct h2 *h2, enum h2_down why, int err, const char *text)
 		worker_count(&worker->stats->handshakes_failed);
 	if (why == H2_DOWN_KEEPALIVE)
 		worker_count(&worker->stats->clients_lost);
-	if (why == H2_DOWN_PROTOCOL)
+	/* One that was cut for its PINGs is counted, and may well go on to flood. */
+	if (why == H2_DOWN_PROTOCOL && !downstream->cut)
 		worker_count(&worker->stats->protocol_errors);
 	if ((why == H2_DOWN_PROTOCOL || why == H2_DOWN_TLS) &&
 	    log_limit_allow(&worker->log_limit, loop_now(&worker->loop), 10))
