@@ -25,22 +25,12 @@ static inline bool list_empty(const struct list *head)
 	return head->next == head;
 }
 
-static inline void list_insert_(struct list *l, struct list *prev, struct list *next)
-{
-	next->prev = l;
-	l->next = next;
-	l->prev = prev;
-	prev->next = l;
-}
-
-static inline void list_add(struct list *head, struct list *l)
-{
-	list_insert_(l, head, head->next);
-}
-
 static inline void list_add_tail(struct list *head, struct list *l)
 {
-	list_insert_(l, head->prev, head);
+	l->next = head;
+	l->prev = head->prev;
+	head->prev->next = l;
+	head->prev = l;
 }
 
 static inline void list_del(struct list *l)

@@ -48,9 +48,7 @@ void values_read_prefixes(struct reporter *reporter, const struct schema_field *
 void values_read_group_reference(struct reporter *reporter, const struct schema_field *field,
 				 const struct node *node, void *object);
 
-/* struct config_texts, one or a sequence, each by field->check. Lower case where they are names. */
-void values_read_texts(struct reporter *reporter, const struct schema_field *field,
-		       const struct node *node, void *object);
+/* struct config_texts, one or a sequence, each by field->check; in lower case. */
 void values_read_names(struct reporter *reporter, const struct schema_field *field,
 		       const struct node *node, void *object);
 /* One struct config_metadata_condition: its kind and values; at most one kind, checked in

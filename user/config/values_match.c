@@ -31,6 +31,19 @@ static bool values_read_one_text(struct reporter *reporter, const struct schema_
 	return *out != NULL;
 }
 
+/* Whether a list of n items is neither empty nor too long; reported where it is. */
+static bool is_good_number(struct reporter *reporter, const struct schema_field *field,
+			   const struct node *node, size_t n)
+{
+	if (!n)
+		report_error(reporter, node->place, "%s is empty, want for example %s", field->key,
+			     field->example);
+	else if (n > BOUNDS_TEXTS)
+		report_error(reporter, node->place, "%s has %zu items, want at most %d", field->key,
+			     n, BOUNDS_TEXTS);
+	return n && n <= BOUNDS_TEXTS;
+}
+
 static void values_fill_texts(struct reporter *reporter, const struct schema_field *field,
 			      const struct node *node, bool lower, struct config_texts *texts)
 {
@@ -42,16 +55,8 @@ static void values_fill_texts(struct reporter *reporter, const struct schema_fie
 		values_text(reporter, field, node); /* says what is wrong */
 		return;
 	}
-	if (!n) {
-		report_error(reporter, node->place, "%s is empty, want for example %s", field->key,
-			     field->example);
+	if (!is_good_number(reporter, field, node, n))
 		return;
-	}
-	if (n > BOUNDS_TEXTS) {
-		report_error(reporter, node->place, "%s has %zu items, want at most %d", field->key,
-			     n, BOUNDS_TEXTS);
-		return;
-	}
 	texts->items = calloc(n, sizeof(*texts->items));
 	if (!texts->items) {
 		report_no_memory(reporter);
@@ -60,12 +65,6 @@ static void values_fill_texts(struct reporter *reporter, const struct schema_fie
 	for (item = one ? node : node->children; n--; item = item->next)
 		if (values_read_one_text(reporter, field, item, lower, &texts->items[texts->n]))
 			texts->n++;
-}
-
-void values_read_texts(struct reporter *reporter, const struct schema_field *field,
-		       const struct node *node, void *object)
-{
-	values_fill_texts(reporter, field, node, false, values_at(object, field));
 }
 
 void values_read_names(struct reporter *reporter, const struct schema_field *field,
@@ -181,16 +180,8 @@ void values_read_paths(struct reporter *reporter, const struct schema_field *fie
 	size_t n = one ? 1 : node->n_children;
 	const struct node *item;
 
-	if (!n) {
-		report_error(reporter, node->place, "%s is empty, want for example %s", field->key,
-			     field->example);
+	if (!is_good_number(reporter, field, node, n))
 		return;
-	}
-	if (n > BOUNDS_TEXTS) {
-		report_error(reporter, node->place, "%s has %zu items, want at most %d", field->key,
-			     n, BOUNDS_TEXTS);
-		return;
-	}
 	*items = calloc(n, sizeof(**items));
 	if (!*items) {
 		report_no_memory(reporter);

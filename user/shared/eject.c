@@ -239,18 +239,6 @@ void eject_lift(struct state *state, uint32_t backend, uint64_t now_ns)
 
 /* ---- words ---- */
 
-const char *eject_state_name(uint32_t state)
-{
-	switch (state) {
-	case SLUICE_EJECT_EJECTED:
-		return "ejected";
-	case SLUICE_EJECT_TRIAL:
-		return "trial";
-	default:
-		return "none";
-	}
-}
-
 const char *eject_reason_text(uint32_t reason, uint32_t detail, char *buf, size_t size)
 {
 	switch (reason) {

@@ -59,8 +59,6 @@ uint64_t eject_duration_ns(uint32_t count, uint32_t base_ms, uint32_t max_ms);
 /* How many of n backends may be out at once: percent of them, but one of two or more always. */
 uint32_t eject_allowed(uint32_t n, uint32_t percent);
 
-/* "none", "ejected", "trial". Never NULL. */
-const char *eject_state_name(uint32_t state);
 /* "5 failures in a row", "success rate 61.20 %", "mean latency 312.004 ms"; returns buf. */
 #define EJECT_TEXT_MAX 64
 const char *eject_reason_text(uint32_t reason, uint32_t detail, char *buf, size_t size);

@@ -414,9 +414,6 @@ static void test_words(void **state)
 	assert_string_equal(eject_reason_text(SLUICE_EJECT_LATENCY, 312004, text, sizeof(text)),
 			    "mean latency 312.004 ms");
 	assert_string_equal(eject_reason_text(0, 7, text, sizeof(text)), "");
-	assert_string_equal(eject_state_name(SLUICE_EJECT_NONE), "none");
-	assert_string_equal(eject_state_name(SLUICE_EJECT_EJECTED), "ejected");
-	assert_string_equal(eject_state_name(SLUICE_EJECT_TRIAL), "trial");
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
