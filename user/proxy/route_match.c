@@ -476,6 +476,6 @@ const struct route *route_match(struct route_table *table, const struct route_fa
 	}
 	table->gave_up = lookup.gave_up;
 	if (trace)
-		explain(table, facts, found ? number : table->n, trace);
+		explain(table, facts, found || lookup.gave_up ? number : table->n, trace);
 	return found ? &table->routes[number].route : NULL;
 }
