@@ -2,29 +2,12 @@
 /*
  * test_errors.c - every error that a config text can hold: its place and its words.
  */
-#include "config_help.h"
+#include "errors_help.h"
 
 #include <stdio.h>
 
-struct error_case {
-	const char *text, *report;
-};
-
-static void expect(const struct error_case *cases, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		help_expect_report(cases[i].text, strlen(cases[i].text), cases[i].report);
-}
-
-#define EXPECT(cases) expect(cases, sizeof(cases) / sizeof((cases)[0]))
 /* One line of the top level before a correct rest. */
 #define TOP(line) line "\n" A_LISTENER A_GROUP
-/* Lines under the one listener, from line 2 column 3 on; under the one group likewise. */
-#define IN_LISTENER(lines)                                                                         \
-	A_GROUP "listeners:\n- name: l\n  address: \"[::]:443\"\n"                                 \
-		"  certificate: {chain: c, key: k}\n  group: g\n" lines "\n"
-#define IN_GROUP(lines)                                                                            \
-	A_LISTENER "groups:\n- name: g\n  backends: [{address: 192.0.2.1:50051}]\n" lines "\n"
 
 static void unknown_keys_name_the_nearest_known(void **state)
 {

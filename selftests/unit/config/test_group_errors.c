@@ -3,27 +3,9 @@
  * test_group_errors.c - errors and warnings about a group's balancing, health, TLS, circuit breaker and
  * outlier detection, and about a listener's keys that are not routes: their places and words.
  */
-#include "config_help.h"
+#include "errors_help.h"
 
 #include <stdio.h>
-
-struct error_case {
-	const char *text, *report;
-};
-
-static void expect(const struct error_case *cases, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		help_expect_report(cases[i].text, strlen(cases[i].text), cases[i].report);
-}
-
-#define EXPECT(cases) expect(cases, sizeof(cases) / sizeof((cases)[0]))
-/* Lines under the one group, from line 5 on; under the one listener, from line 7 on. */
-#define IN_GROUP(lines)                                                                            \
-	A_LISTENER "groups:\n- name: g\n  backends: [{address: 192.0.2.1:50051}]\n" lines "\n"
-#define IN_LISTENER(lines)                                                                         \
-	A_GROUP "listeners:\n- name: l\n  address: \"[::]:443\"\n"                                 \
-		"  certificate: {chain: c, key: k}\n  group: g\n" lines "\n"
 
 static void balancing_keys_fit_together(void **state)
 {

@@ -2,21 +2,10 @@
 /*
  * test_route_errors.c - every error and warning about a listener's routes: its place and its words.
  */
-#include "config_help.h"
+#include "errors_help.h"
 
 #include <stdio.h>
 
-struct error_case {
-	const char *text, *report;
-};
-
-static void expect(const struct error_case *cases, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		help_expect_report(cases[i].text, strlen(cases[i].text), cases[i].report);
-}
-
-#define EXPECT(cases) expect(cases, sizeof(cases) / sizeof((cases)[0]))
 #define GROUPS                                                                                     \
 	"groups: [{name: g, backends: [{address: a:1}]}, {name: h, backends: [{address: b:1}]}]\n"
 /* Routes, the first on line 7. */
