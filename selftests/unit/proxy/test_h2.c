@@ -4,34 +4,10 @@
  * limits, and a connection that is closed from within each callback.
  */
 
-#include "proxy/h2_world.h"
+#include "proxy/h2_fixture.h"
 
 #include "proxy/h2_internal.h"
 #include "proxy/h2_session.h"
-
-static struct h2_world world;
-
-static int setup(void **state)
-{
-	world_init(&world);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	world_done(&world);
-	return 0;
-}
-
-static struct record *at_client(int32_t id)
-{
-	return record_of(&world.client, id);
-}
-
-static struct record *at_server(int32_t id)
-{
-	return record_of(&world.server, id);
-}
 
 static void a_call_goes_there_and_back_with_trailers(void **state)
 {

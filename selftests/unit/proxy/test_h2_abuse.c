@@ -3,23 +3,9 @@
  * test_h2_abuse.c - what a hostile peer may send: garbage, floods of cheap frames, header blocks
  * without end. Each ends its own connection with a GOAWAY that says why, and leaks nothing.
  */
-#include "proxy/h2_world.h"
+#include "proxy/h2_fixture.h"
 
 #include "proxy/h2_guard.h"
-
-static struct h2_world world;
-
-static int setup(void **state)
-{
-	world_init(&world);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	world_done(&world);
-	return 0;
-}
 
 static void guard_lets_the_burst_through_and_then_the_rate(void **state)
 {
@@ -116,10 +102,10 @@ static void data_beyond_the_window_is_refused(void **state)
 		raw_frame(&world, RAW_DATA, 0, 1, data, sizeof(data));
 		WORLD_FOR_MS(&world, 5);
 	}
-	assert_true(WORLD_UNTIL(&world, record_of(&world.server, 1)->closed || world.server.n_down));
-	assert_true(record_of(&world.server, 1)->received <= 65536);
-	if (record_of(&world.server, 1)->closed)
-		assert_int_equal(record_of(&world.server, 1)->code, H2_FLOW_CONTROL_ERROR);
+	assert_true(WORLD_UNTIL(&world, at_server(1)->closed || world.server.n_down));
+	assert_true(at_server(1)->received <= 65536);
+	if (at_server(1)->closed)
+		assert_int_equal(at_server(1)->code, H2_FLOW_CONTROL_ERROR);
 }
 
 /* Padding counts against the window, and comes back by itself. */
@@ -138,8 +124,8 @@ static void padding_is_given_back(void **state)
 		if (i % 16 == 15)
 			WORLD_FOR_MS(&world, ++ms % 2 + 1);
 	}
-	assert_true(WORLD_UNTIL(&world, record_of(&world.server, 1)->received == 400));
-	assert_false(record_of(&world.server, 1)->corrupt || record_of(&world.server, 1)->closed);
+	assert_true(WORLD_UNTIL(&world, at_server(1)->received == 400));
+	assert_false(at_server(1)->corrupt || at_server(1)->closed);
 	assert_int_equal(world.server.n_down, 0);
 }
 

@@ -3,31 +3,7 @@
  * test_h2_end.c - how an HTTP/2 connection ends: draining on both sides, GOAWAY received, failed
  * connects, peers that fall silent, and peers that never take what is sent to them.
  */
-#include "proxy/h2_world.h"
-
-static struct h2_world world;
-
-static int setup(void **state)
-{
-	world_init(&world);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	world_done(&world);
-	return 0;
-}
-
-static struct record *at_client(int32_t id)
-{
-	return record_of(&world.client, id);
-}
-
-static struct record *at_server(int32_t id)
-{
-	return record_of(&world.server, id);
-}
+#include "proxy/h2_fixture.h"
 
 static void a_drained_server_finishes_its_calls_and_closes(void **state)
 {

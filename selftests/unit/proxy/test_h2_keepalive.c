@@ -3,26 +3,7 @@
  * test_h2_keepalive.c - the server's PINGs to its clients, the rules for the clients' own PINGs, and
  * clients that end their sending side while they wait for answers.
  */
-#include "proxy/h2_world.h"
-
-static struct h2_world world;
-
-static int setup(void **state)
-{
-	world_init(&world);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	world_done(&world);
-	return 0;
-}
-
-static struct record *at_server(int32_t id)
-{
-	return record_of(&world.server, id);
-}
+#include "proxy/h2_fixture.h"
 
 static void raw_request_on(uint32_t id, bool end)
 {

@@ -3,26 +3,7 @@
  * test_h2_rules.c - what a peer's SETTINGS do to streams that are open and to header blocks, and
  * messages whose lengths belie themselves: rules of RFC 9113 that only a raw peer can try.
  */
-#include "proxy/h2_world.h"
-
-static struct h2_world world;
-
-static int setup(void **state)
-{
-	world_init(&world);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	world_done(&world);
-	return 0;
-}
-
-static struct record *at_server(int32_t id)
-{
-	return record_of(&world.server, id);
-}
+#include "proxy/h2_fixture.h"
 
 static void raw_setting(uint8_t id, uint32_t value)
 {
@@ -127,7 +108,7 @@ static void respond_with_length(uint8_t status, int32_t id)
 
 	raw_frame(&world, RAW_HEADERS, RAW_END_HEADERS | RAW_END_STREAM, (uint32_t)id, block,
 		  sizeof(block));
-	assert_true(WORLD_UNTIL(&world, record_of(&world.client, id)->closed));
+	assert_true(WORLD_UNTIL(&world, at_client(id)->closed));
 }
 
 static void a_response_to_head_has_a_length_and_no_body(void **state)
@@ -140,25 +121,25 @@ static void a_response_to_head_has_a_length_and_no_body(void **state)
 	world_raw_server(&world, true);
 	id = h2_submit_request(world.client.h2, fields, N_REQUEST_FIELDS, true, &world);
 	respond_with_length(0x88, id);
-	assert_int_equal(record_of(&world.client, id)->code, H2_NO_ERROR);
-	assert_true(record_of(&world.client, id)->ended);
+	assert_int_equal(at_client(id)->code, H2_NO_ERROR);
+	assert_true(at_client(id)->ended);
 
 	id = h2_submit_request(world.client.h2, fields, N_REQUEST_FIELDS, true, &world);
 	raw_frame(&world, RAW_HEADERS, RAW_END_HEADERS, (uint32_t)id, "\x88", 1);
 	raw_frame(&world, RAW_DATA, RAW_END_STREAM, (uint32_t)id, "x", 1);
-	assert_true(WORLD_UNTIL(&world, record_of(&world.client, id)->closed));
-	assert_int_equal(record_of(&world.client, id)->code, H2_PROTOCOL_ERROR);
+	assert_true(WORLD_UNTIL(&world, at_client(id)->closed));
+	assert_int_equal(at_client(id)->code, H2_PROTOCOL_ERROR);
 }
 
 static void statuses_without_a_body_may_have_a_length(void **state)
 {
 	world_raw_server(&world, true);
 	respond_with_length(0x89, world_request(&world, 0)); /* 204 */
-	assert_int_equal(record_of(&world.client, 1)->code, H2_NO_ERROR);
+	assert_int_equal(at_client(1)->code, H2_NO_ERROR);
 	respond_with_length(0x8b, world_request(&world, 0)); /* 304 */
-	assert_int_equal(record_of(&world.client, 3)->code, H2_NO_ERROR);
+	assert_int_equal(at_client(3)->code, H2_NO_ERROR);
 	respond_with_length(0x88, world_request(&world, 0));
-	assert_int_equal(record_of(&world.client, 5)->code, H2_PROTOCOL_ERROR);
+	assert_int_equal(at_client(5)->code, H2_PROTOCOL_ERROR);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

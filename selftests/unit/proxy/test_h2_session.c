@@ -4,33 +4,9 @@
  * SETTINGS are acknowledged, streams behind GOAWAY, streams refused and reset, what has left and
  * what has not, and a session without memory.
  */
-#include "proxy/h2_world.h"
+#include "proxy/h2_fixture.h"
 
 #include "fault.h"
-
-static struct h2_world world;
-
-static int setup(void **state)
-{
-	world_init(&world);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	world_done(&world);
-	return 0;
-}
-
-static struct record *at_client(int32_t id)
-{
-	return record_of(&world.client, id);
-}
-
-static struct record *at_server(int32_t id)
-{
-	return record_of(&world.server, id);
-}
 
 static void raw_request_on(uint32_t id, uint8_t flags)
 {
