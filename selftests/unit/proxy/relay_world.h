@@ -332,4 +332,34 @@ static inline int busy_backend(void)
 	return -1;
 }
 
+/* Every backend answers each call with so many bytes, once it has all of the call. */
+static inline void backends_answer(size_t bytes)
+{
+	for (int i = 0; i < BACKENDS; i++) {
+		relay.backends[i].preset.reply = relay.backends[i].preset.reply_at_end = true;
+		relay.backends[i].preset.reply_trailers = true;
+		relay.backends[i].preset.reply_bytes = bytes;
+	}
+}
+
+/* ---- for cmocka ---- */
+
+static inline int relay_setup_one(void **state)
+{
+	relay_init(1);
+	return 0;
+}
+
+static inline int relay_setup_two(void **state)
+{
+	relay_init(2);
+	return 0;
+}
+
+static inline int relay_teardown(void **state)
+{
+	relay_done();
+	return 0;
+}
+
 #endif

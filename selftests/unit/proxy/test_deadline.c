@@ -5,18 +5,6 @@
  */
 #include "proxy/relay_world.h"
 
-static int setup(void **state)
-{
-	relay_init(1);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	relay_done();
-	return 0;
-}
-
 /* The backend's stream was cancelled, and nothing is left of the call. */
 static void assert_cancelled(int32_t id)
 {
@@ -150,7 +138,7 @@ static void a_deadline_does_not_cut_a_response_that_is_whole(void **state)
 	assert_int_equal(call(id)->received, 100000);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, relay_setup_one, relay_teardown)
 
 int main(void)
 {

@@ -5,18 +5,6 @@
  */
 #include "proxy/relay_world.h"
 
-static int setup(void **state)
-{
-	relay_init(1);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	relay_done();
-	return 0;
-}
-
 static struct config_listener *listener(void)
 {
 	return &relay.worker.router->config->listeners[0];
@@ -203,7 +191,7 @@ static void a_lost_client_is_counted_and_its_calls_cancelled(void **state)
 	close(fd);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, relay_setup_one, relay_teardown)
 
 int main(void)
 {

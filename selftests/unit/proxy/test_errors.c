@@ -18,12 +18,6 @@ static int setup(void **state)
 	return 0;
 }
 
-static int teardown(void **state)
-{
-	relay_done();
-	return 0;
-}
-
 __attribute__((format(printf, 4, 5))) static void
 assert_answered(const struct record *record, int status, int http_status, const char *format, ...)
 {
@@ -119,7 +113,7 @@ static void memory_is_out(void **state)
 	assert_true(n_told > 0);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, relay_teardown)
 
 int main(void)
 {

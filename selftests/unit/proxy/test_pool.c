@@ -5,33 +5,6 @@
  */
 #include "proxy/relay_world.h"
 
-static int setup_one(void **state)
-{
-	relay_init(1);
-	return 0;
-}
-
-static int setup_two(void **state)
-{
-	relay_init(2);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	relay_done();
-	return 0;
-}
-
-static void backends_answer(void)
-{
-	for (int i = 0; i < BACKENDS; i++) {
-		relay.backends[i].preset.reply = relay.backends[i].preset.reply_at_end = true;
-		relay.backends[i].preset.reply_trailers = true;
-		relay.backends[i].preset.reply_bytes = 10;
-	}
-}
-
 /* What a test changed in the configuration is in force, as after a commit. */
 static void commit(void)
 {
@@ -115,7 +88,7 @@ static void who_waits_beside_a_full_connection_has_the_connect_tried_again(void 
 	waiting = relay_call(10, "");
 	RELAY_UNTIL(relay.worker.stats->upstream_connect_failures == 1);
 	assert_false(call(waiting)->closed);
-	backends_answer();
+	backends_answer(10);
 	set_reachable(true);
 	RELAY_UNTIL(call(waiting)->closed);
 	assert_int_equal(call(waiting)->grpc_status, 0);
@@ -229,7 +202,7 @@ static void a_limit_of_connections_makes_calls_share_or_wait(void **state)
 	RELAY_FOR_MS(60);
 	assert_int_equal(group_row()->connections, 1);
 	assert_int_equal(relay.backends[0].n_accepted + relay.backends[1].n_accepted, 1);
-	backends_answer();
+	backends_answer(10);
 	/* It goes, with its call: whoever waits has the next, at whichever backend. */
 	world_close(backend_side(relay.backends[0].n_accepted ? 0 : 1, 0));
 	RELAY_UNTIL(relay.backends[0].n_accepted + relay.backends[1].n_accepted >= 2);
@@ -242,7 +215,7 @@ static void calls_go_where_a_connection_is_when_no_more_may_be_opened(void **sta
 {
 	int32_t ids[6];
 
-	backends_answer();
+	backends_answer(10);
 	relay_group()->breaker.group_connections = 1;
 	commit();
 	relay_connect();
@@ -298,7 +271,7 @@ static void a_drained_backends_calls_are_cut_at_their_time(void **state)
 	relay_group()->endpoints[0].drained = false;
 	relay_group()->endpoints[0].drain_until_ns = 0;
 	commit();
-	backends_answer();
+	backends_answer(10);
 	id = relay_call(10, "");
 	RELAY_UNTIL(call(id)->closed);
 	assert_int_equal(call(id)->grpc_status, 0);
@@ -344,7 +317,7 @@ static void a_copy_goes_along_and_its_answer_nowhere(void **state)
 	int32_t id;
 
 	mirror_all();
-	backends_answer();
+	backends_answer(10);
 	relay_connect();
 	id = relay_call(30000, "5S");
 	RELAY_UNTIL(call(id)->closed);
@@ -382,7 +355,7 @@ static void a_copy_without_a_backend_harms_nobody(void **state)
 	int32_t id;
 
 	mirror_all();
-	backends_answer();
+	backends_answer(10);
 	relay_group()->breaker.group_calls = 1; /* the call takes the only place */
 	commit();
 	relay_connect();
@@ -424,8 +397,8 @@ static void a_backend_that_has_too_many_pings_gets_half_as_many(void **state)
 
 int main(void)
 {
-#define ONE(f) cmocka_unit_test_setup_teardown(f, setup_one, teardown)
-#define TWO(f) cmocka_unit_test_setup_teardown(f, setup_two, teardown)
+#define ONE(f) cmocka_unit_test_setup_teardown(f, relay_setup_one, relay_teardown)
+#define TWO(f) cmocka_unit_test_setup_teardown(f, relay_setup_two, relay_teardown)
 	const struct CMUnitTest tests[] = {
 		ONE(a_minimum_is_open_from_the_commit_on_and_again_when_lost),
 		ONE(a_refused_minimum_is_tried_again),

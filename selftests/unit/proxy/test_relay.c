@@ -7,33 +7,6 @@
 
 #include "fault.h"
 
-static int setup_one(void **state)
-{
-	relay_init(1);
-	return 0;
-}
-
-static int setup_two(void **state)
-{
-	relay_init(2);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	relay_done();
-	return 0;
-}
-
-static void backends_answer(size_t bytes)
-{
-	for (int i = 0; i < BACKENDS; i++) {
-		relay.backends[i].preset.reply = relay.backends[i].preset.reply_at_end = true;
-		relay.backends[i].preset.reply_trailers = true;
-		relay.backends[i].preset.reply_bytes = bytes;
-	}
-}
-
 static void a_call_goes_there_and_back_and_leaves_nothing(void **state)
 {
 	int32_t id;
@@ -443,8 +416,8 @@ static void without_memory_a_call_fails_and_nothing_is_left(void **state)
 	assert_true(n_ok > 10);
 }
 
-#define TEST_ONE(name) cmocka_unit_test_setup_teardown(name, setup_one, teardown)
-#define TEST_TWO(name) cmocka_unit_test_setup_teardown(name, setup_two, teardown)
+#define TEST_ONE(name) cmocka_unit_test_setup_teardown(name, relay_setup_one, relay_teardown)
+#define TEST_TWO(name) cmocka_unit_test_setup_teardown(name, relay_setup_two, relay_teardown)
 
 int main(void)
 {

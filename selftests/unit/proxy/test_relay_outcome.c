@@ -36,12 +36,6 @@ static int setup_two(void **state)
 	return 0;
 }
 
-static int teardown(void **state)
-{
-	relay_done();
-	return 0;
-}
-
 static void assert_counts(uint64_t outcomes, uint64_t failures)
 {
 	RELAY_FOR_MS(5);
@@ -264,8 +258,8 @@ static void failures_in_a_row_eject_and_the_others_take_over(void **state)
 	assert_int_equal(row(0)->outcomes, 2);
 }
 
-#define ONE(test) cmocka_unit_test_setup_teardown(test, setup_one, teardown)
-#define TWO(test) cmocka_unit_test_setup_teardown(test, setup_two, teardown)
+#define ONE(test) cmocka_unit_test_setup_teardown(test, setup_one, relay_teardown)
+#define TWO(test) cmocka_unit_test_setup_teardown(test, setup_two, relay_teardown)
 
 int main(void)
 {
