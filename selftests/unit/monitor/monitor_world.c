@@ -514,3 +514,38 @@ void world_done(struct world *world)
 	for (size_t i = 0; i < STATE_FDS; i++)
 		close(world->fds[i]);
 }
+
+/* ---- a test program's one world; below all that has a parameter of that name ---- */
+
+static struct world world;
+
+static struct sluice_backend *words(unsigned i)
+{
+	return &world.state.backends[WORLD_BACKEND(i)];
+}
+
+static uint32_t health(unsigned i)
+{
+	return state_load32(&words(i)->health);
+}
+
+static uint32_t reason(unsigned i)
+{
+	return state_load32(&words(i)->health_reason);
+}
+
+static uint32_t live(void)
+{
+	return state_load32(&world.state.groups[WORLD_GROUP].live);
+}
+
+/* What a failed test leaves behind; one that passes ends its world itself. */
+static int teardown(void **state)
+{
+	if (world.monitor) {
+		kill(world.monitor, SIGKILL);
+		waitpid(world.monitor, NULL, 0);
+		world.monitor = 0;
+	}
+	return 0;
+}

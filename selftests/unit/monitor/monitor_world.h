@@ -2,7 +2,8 @@
 /*
  * monitor_world.h - a world for the monitor process: a supervisor's end of the channel, the shared
  * state, and gRPC backends on loopback that answer as they are told. The monitor runs as a real
- * child process; everything else on one loop in the test's own.
+ * child process; everything else on one loop in the test's own. At its end monitor_world.c has the
+ * program's world, its teardown, and what the maps say: words, health, reason, live.
  */
 #ifndef SLUICE_SELFTESTS_MONITOR_WORLD_H
 #define SLUICE_SELFTESTS_MONITOR_WORLD_H

@@ -14,31 +14,9 @@
 #include "proxy/grpc.h"
 #include "shared/health_text.h"
 
-static struct world world;
-
-static struct sluice_backend *words(unsigned i)
-{
-	return &world.state.backends[WORLD_BACKEND(i)];
-}
-
-static uint32_t health(unsigned i)
-{
-	return state_load32(&words(i)->health);
-}
-
-static uint32_t reason(unsigned i)
-{
-	return state_load32(&words(i)->health_reason);
-}
-
 static uint32_t detail(unsigned i)
 {
 	return state_load32(&words(i)->health_detail);
-}
-
-static uint32_t live(void)
-{
-	return state_load32(&world.state.groups[WORLD_GROUP].live);
 }
 
 static struct config_health_check *check(void)
@@ -58,16 +36,6 @@ static void start_watching(unsigned n)
 	check()->healthy_threshold = check()->unhealthy_threshold = 3;
 	world_start_monitor(&world);
 	world_configure(&world);
-}
-
-static int teardown(void **state)
-{
-	if (world.monitor) {
-		kill(world.monitor, SIGKILL);
-		waitpid(world.monitor, NULL, 0);
-		world.monitor = 0;
-	}
-	return 0;
 }
 
 static void what_a_watch_tells_holds_at_once(void **state)

@@ -12,23 +12,6 @@
 #include "monitor_world.c"
 #include "proxy/grpc.h"
 
-static struct world world;
-
-static struct sluice_backend *words(unsigned i)
-{
-	return &world.state.backends[WORLD_BACKEND(i)];
-}
-
-static uint32_t health(unsigned i)
-{
-	return state_load32(&words(i)->health);
-}
-
-static uint32_t reason(unsigned i)
-{
-	return state_load32(&words(i)->health_reason);
-}
-
 static uint64_t checks(unsigned i)
 {
 	return state_load64(&words(i)->checks);
@@ -39,25 +22,10 @@ static struct sluice_group *group_words(void)
 	return &world.state.groups[WORLD_GROUP];
 }
 
-static uint32_t live(void)
-{
-	return state_load32(&group_words()->live);
-}
-
 static void start(unsigned n)
 {
 	world_init(&world, n);
 	world_start_monitor(&world);
-}
-
-static int teardown(void **state)
-{
-	if (world.monitor) {
-		kill(world.monitor, SIGKILL);
-		waitpid(world.monitor, NULL, 0);
-		world.monitor = 0;
-	}
-	return 0;
 }
 
 static void a_serving_backend_is_up_at_its_first_check(void **state)
