@@ -13,20 +13,9 @@
 #include <openssl/x509.h>
 
 #include "proxy/tls.h"
+#include "proxy/tls_help.h"
 
 static struct config_certificate ec, rsa;
-
-static uint8_t *pem_of(BIO *bio, size_t *len)
-{
-	char *bytes;
-	uint8_t *copy;
-
-	*len = (size_t)BIO_get_mem_data(bio, &bytes);
-	copy = malloc(*len);
-	memcpy(copy, bytes, *len);
-	BIO_free(bio);
-	return copy;
-}
 
 static void make_certificate(struct config_certificate *certificate, EVP_PKEY *key)
 {

@@ -18,6 +18,7 @@
 
 #include "fault.h"
 #include "proxy/tls.h"
+#include "proxy/tls_help.h"
 
 struct authority {
 	EVP_PKEY *key;
@@ -29,18 +30,6 @@ struct authority {
 static struct authority ca, other_ca;
 static struct config_certificate backend, client, stranger, late;
 static struct channel_tickets tickets = { .n = 1 };
-
-static uint8_t *pem_of(BIO *bio, size_t *len)
-{
-	char *bytes;
-	uint8_t *copy;
-
-	*len = (size_t)BIO_get_mem_data(bio, &bytes);
-	copy = malloc(*len);
-	memcpy(copy, bytes, *len);
-	BIO_free(bio);
-	return copy;
-}
 
 /* days: until it ends. sans: as in openssl.cnf; NULL: none. */
 static X509 *make(EVP_PKEY *key, const char *name, const char *sans, int days,
