@@ -187,7 +187,8 @@ def test_killed_backend_is_no_longer_ejected_once_its_check_finds_it_up(lab, cli
     client.run(_codes, target, 30)
     assert row_of(sluice, "long", bad)["ejected"] == "ejected"
     bad.kill()
-    sluice.wait_health(bad.address, "down")
+    # Each group has checks of its own.
+    wait_for(lambda: row_of(sluice, "long", bad)["health"] == "down", 10, "it is down")
     bad.start()
     wait_for(lambda: row_of(sluice, "long", bad)["health"] == "up", 10, "it is up")
     assert row_of(sluice, "long", bad)["ejected"] == ""
