@@ -65,8 +65,7 @@ static void fields_finish_condition(struct reporter *reporter, const struct node
 {
 	const struct config_metadata_condition *condition = object;
 	const struct node *child, *first = NULL;
-	size_t len = condition->key ? strlen(condition->key) : 0;
-	bool binary = len > 4 && strcmp(condition->key + len - 4, "-bin") == 0;
+	bool binary = condition->key && config_is_binary_key(condition->key);
 	char quoted[REPORT_QUOTE_MAX];
 
 	node_for_each(child, node) {

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/addr.h"
 
@@ -71,6 +72,14 @@ struct config_match {
 	struct config_texts sans; /* names in the client's verified certificate (DNS, URI, e-mail, IP);
 				   * as hosts, but URIs and e-mails keep their large letters */
 };
+
+/* Whether values of this key go over the wire in base64, as gRPC has it. */
+static inline bool config_is_binary_key(const char *key)
+{
+	size_t len = strlen(key);
+
+	return len > 4 && !strcmp(key + len - 4, "-bin");
+}
 
 /* What a call is told apart by: for limits, sticky splits, consistent hashing. */
 enum config_key_source {

@@ -104,9 +104,8 @@ static bool shadow_paths(const struct config_match *a, const struct config_match
 static bool shadow_condition(const struct config_metadata_condition *a,
 			     const struct config_metadata_condition *b)
 {
-	size_t len = strlen(a->key);
 	/* the begin of base64 is not that of the bytes */
-	bool binary = len > 4 && strcmp(a->key + len - 4, "-bin") == 0;
+	bool binary = config_is_binary_key(a->key);
 
 	if (strcmp(a->key, b->key))
 		return false;

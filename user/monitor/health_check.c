@@ -48,12 +48,6 @@ bool health_verdict_told(struct health_verdict *verdict, const struct health_res
 	return changed;
 }
 
-/* ± 10 % */
-static uint64_t jittered(uint64_t delay_ns, uint64_t random)
-{
-	return delay_ns - delay_ns / 10 + random % (delay_ns / 5 + 1);
-}
-
 #define WATCH_RETRY_NS (50 * NS_PER_MS)
 
 uint64_t health_watch_delay_ns(uint32_t failures, const struct config_health_check *check,
@@ -64,7 +58,7 @@ uint64_t health_watch_delay_ns(uint32_t failures, const struct config_health_che
 
 	while (failures-- > 1 && delay_ns < interval_ns)
 		delay_ns *= 2;
-	return jittered(delay_ns < interval_ns ? delay_ns : interval_ns, random);
+	return loop_jittered(delay_ns < interval_ns ? delay_ns : interval_ns, random);
 }
 
 #define FAST_MAX_NS (200 * NS_PER_MS)
@@ -84,7 +78,7 @@ uint64_t health_next_delay_ns(const struct health_verdict *verdict,
 		if (delay_ns < FAST_MIN_NS)
 			delay_ns = FAST_MIN_NS;
 	}
-	return jittered(delay_ns, random);
+	return loop_jittered(delay_ns, random);
 }
 
 #define SPREAD_STEP_NS NS_PER_MS

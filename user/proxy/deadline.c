@@ -57,14 +57,6 @@ int deadline_arm(struct stream *stream)
 			      first_ns > now_ns ? first_ns - now_ns : 0);
 }
 
-/* Within 10 % of it, so that streams that began together do not end together. */
-static uint64_t jittered(struct worker *worker, uint64_t ns)
-{
-	uint64_t tenth = ns / 10;
-
-	return ns - tenth + worker_random(worker) % (2 * tenth + 1);
-}
-
 int deadline_begin(struct stream *stream, const struct request_facts *facts)
 {
 	const struct config_route *route = stream->route ? stream->route->config : NULL;
@@ -80,7 +72,8 @@ int deadline_begin(struct stream *stream, const struct request_facts *facts)
 		stream->deadline_ns = stream->started_ns + timeout_ns;
 	if (route && route->max_age_ms)
 		stream->aged_ns = stream->started_ns +
-				  jittered(stream->worker, route->max_age_ms * NS_PER_MS);
+				  loop_jittered(route->max_age_ms * NS_PER_MS,
+						worker_random(stream->worker));
 	return deadline_arm(stream);
 }
 

@@ -125,17 +125,14 @@ static void on_open(struct h2 *h2)
 static void on_up(struct h2 *h2)
 {
 	struct downstream *downstream = h2_user(h2);
-
 	struct worker *worker = downstream->worker;
 
 	downstream->up = true;
 	downstream->idle_since_ns = loop_now(&worker->loop);
 	if (downstream->max_age_ms) {
-		/* ± 10 %: clients that came together need not go together. */
-		uint64_t age = downstream->max_age_ms * NS_PER_MS;
-
-		downstream->drain_at_ns = downstream->idle_since_ns + age - age / 10 +
-					  worker_random(worker) % (age / 5 + 1);
+		downstream->drain_at_ns =
+			downstream->idle_since_ns + loop_jittered(downstream->max_age_ms * NS_PER_MS,
+								  worker_random(worker));
 		downstream->drain_for_age = true;
 	}
 	look_again(downstream, TRIM_NS);

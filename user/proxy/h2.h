@@ -69,6 +69,17 @@ static inline bool h2_header_is(const struct h2_header *header, const char *name
 }
 #define H2_HEADER_IS(header, name) h2_header_is(header, name, sizeof(name) - 1)
 
+/* The first field of this name among n; NULL: none. */
+static inline const struct h2_header *h2_header_find(const struct h2_header *headers, size_t n,
+						     const char *name, size_t len)
+{
+	for (size_t i = 0; i < n; i++)
+		if (h2_header_is(&headers[i], name, len))
+			return &headers[i];
+	return NULL;
+}
+#define H2_HEADER_FIND(headers, n, name) h2_header_find(headers, n, name, sizeof(name) - 1)
+
 /* Of one hop only, RFC 9113 8.2.2: connection, upgrade and the like, and te but for trailers. */
 bool h2_header_is_connection_specific(const struct h2_header *header);
 

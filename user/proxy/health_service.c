@@ -293,20 +293,16 @@ static int find_method(const struct h2_header *headers, size_t n, enum health_me
 		[HEALTH_LIST] = "List",
 	};
 
-	for (size_t i = 0; i < n; i++) {
-		size_t len = sizeof(CONFIG_HEALTH_SERVICE) - 1;
+	const struct h2_header *path = H2_HEADER_FIND(headers, n, ":path");
+	size_t len = sizeof(CONFIG_HEALTH_SERVICE) - 1;
 
-		if (!H2_HEADER_IS(&headers[i], ":path"))
-			continue;
-		if (headers[i].value_len < len || memcmp(headers[i].value, CONFIG_HEALTH_SERVICE, len))
-			return -ENOENT;
-		for (*method = HEALTH_CHECK; *method <= HEALTH_LIST; (*method)++)
-			if (headers[i].value_len - len == strlen(names[*method]) &&
-			    !memcmp(headers[i].value + len, names[*method], strlen(names[*method])))
-				return 0;
-		return -ENOSYS;
-	}
-	return -ENOENT;
+	if (!path || path->value_len < len || memcmp(path->value, CONFIG_HEALTH_SERVICE, len))
+		return -ENOENT;
+	for (*method = HEALTH_CHECK; *method <= HEALTH_LIST; (*method)++)
+		if (path->value_len - len == strlen(names[*method]) &&
+		    !memcmp(path->value + len, names[*method], strlen(names[*method])))
+			return 0;
+	return -ENOSYS;
 }
 
 bool health_service_take(struct stream *stream, const struct request_facts *facts,

@@ -30,17 +30,12 @@ struct metadata_edits {
 	size_t prefix_len, to_len;
 };
 
-static bool ends_in_bin(const char *key, size_t len)
-{
-	return len > 4 && !memcmp(key + len - 4, "-bin", 4);
-}
-
 static int edit_init(struct edit *edit, const struct config_edit *config)
 {
 	edit->key = config->key;
 	edit->key_len = strlen(config->key);
 	edit->op = config->op;
-	edit->binary = ends_in_bin(edit->key, edit->key_len);
+	edit->binary = config_is_binary_key(config->key);
 	if (config->op == EDIT_REMOVE)
 		return 0;
 	edit->value = metadata_template_new(config->value);

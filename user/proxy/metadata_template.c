@@ -70,12 +70,11 @@ static void of_text(struct value *value, const char *text)
 static void of_header(struct value *value, const struct stream_headers *request, const char *name,
 		      size_t len)
 {
-	for (size_t i = 0; i < request->n; i++) {
-		if (!h2_header_is(&request->fields[i], name, len))
-			continue;
-		value->text = request->fields[i].value;
-		value->len = request->fields[i].value_len;
-		return;
+	const struct h2_header *field = h2_header_find(request->fields, request->n, name, len);
+
+	if (field) {
+		value->text = field->value;
+		value->len = field->value_len;
 	}
 }
 

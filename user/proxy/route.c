@@ -156,13 +156,12 @@ static int build_metadata(struct build *build, struct route_conditions *conditio
 	for (size_t i = 0; i < match->n_metadata; i++) {
 		const struct config_metadata_condition *config = &match->metadata[i];
 		struct route_metadata *metadata = &conditions->metadata[conditions->n_metadata++];
-		size_t len = strlen(config->key);
 		int err = key_number(build, config->key, &metadata->key);
 
 		if (err)
 			return err;
 		metadata->match = config->match;
-		metadata->binary = len > 4 && !strcmp(config->key + len - 4, "-bin");
+		metadata->binary = config_is_binary_key(config->key);
 		metadata->values = calloc(config->values.n + 1, sizeof(*metadata->values));
 		if (!metadata->values)
 			return no_memory(build);

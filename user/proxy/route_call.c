@@ -84,12 +84,9 @@ static bool within_limits(struct stream *stream, const struct route_facts *facts
 	return true;
 }
 
-static const char *value_of(const struct h2_header *headers, size_t n, const char *name)
+static const char *value_of(const struct h2_header *header)
 {
-	for (size_t i = 0; i < n; i++)
-		if (h2_header_is(&headers[i], name, strlen(name)))
-			return headers[i].value;
-	return "";
+	return header ? header->value : "";
 }
 
 /* facts points to source, headers and what the client's connection has. */
@@ -147,7 +144,8 @@ bool route_call(struct stream *stream, const struct router_listener *listener,
 	}
 	if (!stream->route) {
 		reply_error(stream, ERROR_NO_ROUTE, listener->config->name,
-			    value_of(headers, n, ":path"), value_of(headers, n, ":authority"));
+			    value_of(H2_HEADER_FIND(headers, n, ":path")),
+			    value_of(H2_HEADER_FIND(headers, n, ":authority")));
 		return false;
 	}
 	config = stream->route->config;

@@ -87,18 +87,10 @@ static bool names_hold(const struct route_names *names, const char *text, size_t
 	return false;
 }
 
-static const struct h2_header *find_header(const struct route_facts *facts, const char *name,
-					   size_t len)
-{
-	for (size_t i = 0; i < facts->n; i++)
-		if (h2_header_is(&facts->headers[i], name, len))
-			return &facts->headers[i];
-	return NULL;
-}
-
 static void read_path(struct lookup *lookup)
 {
-	const struct h2_header *path = find_header(lookup->facts, ":path", 5);
+	const struct h2_header *path =
+		H2_HEADER_FIND(lookup->facts->headers, lookup->facts->n, ":path");
 	const char *query;
 
 	lookup->path = path ? path->value : "";
@@ -112,10 +104,12 @@ static void read_path(struct lookup *lookup)
 static const struct route_host *host_of(struct lookup *lookup)
 {
 	if (!lookup->host_read) {
-		const struct h2_header *header = find_header(lookup->facts, ":authority", 10);
+		const struct route_facts *facts = lookup->facts;
+		const struct h2_header *header =
+			H2_HEADER_FIND(facts->headers, facts->n, ":authority");
 
 		if (!header)
-			header = find_header(lookup->facts, "host", 4);
+			header = H2_HEADER_FIND(facts->headers, facts->n, "host");
 		lookup->host_read = true;
 		lookup->host_fits = route_host_read(&lookup->host, header ? header->value : "",
 						    header ? header->value_len : 0);

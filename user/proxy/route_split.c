@@ -114,14 +114,12 @@ struct key_bytes {
 
 static void read_header(struct key_bytes *to, const struct route_facts *facts, const char *name)
 {
-	size_t len = strlen(name);
+	const struct h2_header *header =
+		h2_header_find(facts->headers, facts->n, name, strlen(name));
 
-	for (size_t i = 0; i < facts->n; i++) {
-		if (!h2_header_is(&facts->headers[i], name, len))
-			continue;
-		to->bytes = facts->headers[i].value;
-		to->len = facts->headers[i].value_len;
-		return;
+	if (header) {
+		to->bytes = header->value;
+		to->len = header->value_len;
 	}
 }
 

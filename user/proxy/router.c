@@ -121,8 +121,8 @@ fail:
 	return NULL;
 }
 
-static const struct router_group *find_group(const struct router *router, uint32_t id,
-					     size_t likely)
+/* likely: where it may well stand. */
+static struct router_group *find_group(const struct router *router, uint32_t id, size_t likely)
 {
 	if (likely < router->config->n_groups && router->config->groups[likely].id == id)
 		return &router->groups[likely];
@@ -175,16 +175,12 @@ void router_unref(struct router *router)
 struct router_group *router_same_group(const struct router *router,
 				       const struct config_group *group)
 {
-	for (size_t i = 0; i < router->config->n_groups; i++) {
-		const struct config_group *here = &router->config->groups[i];
+	struct router_group *here = find_group(router, group->id, 0);
 
-		if (here->id == group->id)
-			return !strcmp(here->name, group->name) &&
-					       here->protocol == group->protocol ?
-				       &router->groups[i] :
-				       NULL;
-	}
-	return NULL;
+	return here && !strcmp(here->config->name, group->name) &&
+			       here->config->protocol == group->protocol ?
+		       here :
+		       NULL;
 }
 
 struct router_listener *router_listener(const struct router *router, uint32_t listener_id)

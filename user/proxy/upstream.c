@@ -119,15 +119,14 @@ static void on_age(struct loop_timer *timer)
 	pool_tend(endpoint);
 }
 
-/* Apart from each other by a tenth either way, so that not all are replaced at once. */
 void upstream_set_age(struct upstream *upstream)
 {
 	struct worker *worker = upstream->endpoint->worker;
-	uint64_t age_ms = upstream->endpoint->max_age_ms;
+	uint64_t age_ns = upstream->endpoint->max_age_ms * NS_PER_MS;
 
-	if (age_ms && !upstream->opening)
+	if (age_ns && !upstream->opening)
 		loop_timer_set(&worker->loop, &upstream->age_timer,
-			       age_ms * (900 + worker_random(worker) % 201) / 1000 * NS_PER_MS);
+			       loop_jittered(age_ns, worker_random(worker)));
 	else
 		loop_timer_cancel(&worker->loop, &upstream->age_timer);
 }
