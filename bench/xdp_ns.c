@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "../selftests/bpf/frame.h"
+#include "sluice/trace.h" /* before the skeleton, which has one in it */
 #include "gate.skel.h"
 #include "sluice/abi.h"
 
@@ -163,13 +164,13 @@ static void fill(struct gate_bpf *gate)
 {
 	/* One connection an hour for each source, and one was had. */
 	struct sluice_listener limited = {
-		.id = 1, .group = SLUICE_GROUP_NONE, .v4_prefix = 32, .v6_prefix = 64,
+		.id = 1, .group = SLUICE_GROUP_NONE,
 		.source_interval_ns = HOUR_NS,
 	};
 	struct sluice_listener any = { .id = 2, .group = SLUICE_GROUP_NONE };
 	/* Limits that are looked at and never reached. */
 	struct sluice_listener wide = {
-		.id = 3, .group = 1, .v4_prefix = 32, .v6_prefix = 64, .source_interval_ns = 1,
+		.id = 3, .group = 1, .source_interval_ns = 1,
 		.source_tolerance_ns = HOUR_NS, .listener_interval_ns = 1,
 		.listener_tolerance_ns = HOUR_NS,
 	};

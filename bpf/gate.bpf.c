@@ -1,20 +1,25 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * gate.bpf.c - the XDP program: what is not for a listener passes untouched, at the price of the
- * look-up; a new connection to a listener is admitted, refused or reset; all later packets pass.
- * It keeps no connections: established ones are the stack's business. Reads top to bottom from
- * new_connection's helpers to gate. Every packet ends in conclude, under one verdict.
+ * look-up; a new connection to a listener is admitted, refused, reset or answered with a cookie; all
+ * later packets pass. It keeps no connections: established ones are the stack's business. Reads top
+ * to bottom from new_connection's helpers to gate. Every packet ends in conclude, under one verdict.
+ * A header a topic; docs/KERNEL.md has the order in a figure.
  */
 #include "acl.h"
-#include "limit.h"
+#include "admit.h"
+#include "cookie.h"
+#include "event.h"
 #include "maps.h"
 #include "parse.h"
+#include "penalty.h"
 #include "ports.h"
 #include "reset.h"
+#include "stray.h"
 
 char _license[] SEC("license") = "GPL";
 
-static __always_inline int conclude(struct xdp_md *ctx, __u32 reason, int action)
+static __always_inline void count(struct xdp_md *ctx, __u32 reason)
 {
 	struct sluice_verdict_count *count = bpf_map_lookup_elem(&verdicts, &reason);
 
@@ -22,57 +27,16 @@ static __always_inline int conclude(struct xdp_md *ctx, __u32 reason, int action
 		count->packets++;
 		count->bytes += bpf_xdp_get_buff_len(ctx);
 	}
+}
+
+static __always_inline int conclude(struct xdp_md *ctx, const struct packet *packet,
+				    const struct sluice_switches *on, __u32 listener, __u32 reason,
+				    int action)
+{
+	count(ctx, reason);
+	if (on->events_mask & (1ull << reason))
+		event_send(ctx, packet, reason, listener);
 	return action;
-}
-
-static __always_inline __u32 keep_bits(__u32 word, int bits)
-{
-	if (bits <= 0)
-		return 0;
-	return bits >= 32 ? word : word & bpf_htonl(~0u << (32 - bits));
-}
-
-/* One new connection of this source at this listener, by the prefix that sources are counted by. */
-static __always_inline bool source_admits(const struct packet *packet,
-					  const struct sluice_listener *listener, __u64 now_ns)
-{
-	struct sluice_source fresh = { .tat_ns = now_ns + listener->source_interval_ns };
-	struct sluice_source_key key = { .listener = listener->id };
-	struct sluice_source *source;
-
-	if (!listener->source_interval_ns)
-		return true;
-	if (packet->ipv4) {
-		key.address[2] = packet->source[2];
-		key.address[3] = keep_bits(packet->source[3], listener->v4_prefix);
-	} else {
-#pragma unroll
-		for (int i = 0; i < 4; i++)
-			key.address[i] = keep_bits(packet->source[i], listener->v6_prefix - 32 * i);
-	}
-	source = bpf_map_lookup_elem(&sources, &key);
-	if (!source) {
-		/* Where the map finds no room, the listener's limit still holds. */
-		if (!bpf_map_update_elem(&sources, &key, &fresh, BPF_NOEXIST))
-			return true;
-		source = bpf_map_lookup_elem(&sources, &key); /* another CPU was first */
-		if (!source)
-			return true;
-	}
-	return limit_take(&source->tat_ns, now_ns, listener->source_interval_ns,
-			  listener->source_tolerance_ns);
-}
-
-static __always_inline bool listener_admits(const struct sluice_listener *listener, __u64 now_ns)
-{
-	struct sluice_listener_time *time;
-	__u32 id = listener->id;
-
-	if (!listener->listener_interval_ns)
-		return true;
-	time = bpf_map_lookup_elem(&listener_times, &id);
-	return !time || limit_take(&time->tat_ns, now_ns, listener->listener_interval_ns,
-				   listener->listener_tolerance_ns);
 }
 
 /* The group, if it has no live backend left; else NULL. */
@@ -83,52 +47,142 @@ static __always_inline const struct sluice_group *group_down(__u32 id)
 	if (id == SLUICE_GROUP_NONE)
 		return NULL;
 	group = bpf_map_lookup_elem(&groups, &id);
-	return group && group->used && !group->live ? group : NULL;
+	if (!group)
+		return NULL;
+	TRACE(SLUICE_TRACE_GROUP, group = id);
+	TRACE(SLUICE_TRACE_GROUP, group_live = group->live);
+	TRACE(SLUICE_TRACE_GROUP, group_on_all_down = group->on_all_down);
+	return group->used && !group->live ? group : NULL;
+}
+
+/* Answers the SYN with a cookie where the listener is flooded: true, and the frame is the answer. */
+static __always_inline bool cookie_instead(struct xdp_md *ctx, const struct packet *packet,
+					   const struct sluice_listener *listener,
+					   const struct sluice_switches *on)
+{
+	__u64 now_ns = bpf_ktime_get_ns();
+	struct sluice_listener_time *times;
+	__u32 id = listener->id;
+	__s64 cookie;
+
+	times = bpf_map_lookup_elem(&listener_times, &id);
+	if (!times || !cookie_wanted(listener, times, now_ns))
+		return false;
+	cookie = cookie_generate(ctx, packet);
+	TRACE(SLUICE_TRACE_COOKIE, cookie_result = cookie < 0 ? cookie : 0);
+	if (cookie < 0)
+		return false;
+	/* From now on cookies may come back. */
+	if (times->cookie_until_ns < now_ns + COOKIE_HOLD_NS / 2)
+		times->cookie_until_ns = now_ns + COOKIE_HOLD_NS;
+	if (on->events_mask & (1ull << VERDICT_COOKIE_SENT))
+		event_send(ctx, packet, VERDICT_COOKIE_SENT, id);
+	count(ctx, VERDICT_COOKIE_SENT);
+	return cookie_answer(ctx, packet, cookie);
 }
 
 /* Verified by itself, which is why the pointers are checked. */
 __noinline int new_connection(struct xdp_md *ctx, const struct packet *packet,
 			      const struct sluice_listener *listener,
-			      struct sluice_listener_stats *stats)
+			      struct sluice_listener_stats *stats, const struct sluice_switches *on)
 {
 	const struct sluice_group *group;
-	__u64 now_ns;
-	__u32 action;
+	enum acl_verdict acl;
+	bool refuse;
+	__u32 found;
 
-	if (!packet || !listener || !stats)
+	if (!packet || !listener || !stats || !on)
 		return XDP_PASS;
 	stats->syns++;
-	action = acl_action(packet);
-	if (action == SLUICE_ACL_DENY) {
+	acl = acl_judge(packet, listener->acl);
+	if (acl != ACL_ADMITS) {
 		stats->denied++;
-		return conclude(ctx, VERDICT_DROP_ACL, XDP_DROP);
+		return conclude(ctx, packet, on, listener->id,
+				acl == ACL_DENIES ? VERDICT_DROP_ACL : VERDICT_DROP_NOT_ALLOWED,
+				XDP_DROP);
 	}
-	if (!action && (listener->flags & SLUICE_LISTENER_ALLOW_LIST)) {
-		stats->denied++;
-		return conclude(ctx, VERDICT_DROP_NOT_ALLOWED, XDP_DROP);
-	}
-	now_ns = bpf_ktime_get_ns();
-	if (!source_admits(packet, listener, now_ns)) {
-		stats->source_limited++;
-		return conclude(ctx, VERDICT_DROP_SOURCE_LIMIT, XDP_DROP);
-	}
-	if (!listener_admits(listener, now_ns)) {
-		stats->listener_limited++;
-		return conclude(ctx, VERDICT_DROP_LISTENER_LIMIT, XDP_DROP);
+	if (on->penalties_until_ns && penalty_holds(packet, on, SLUICE_PENALTY_CONNECTIONS)) {
+		stats->penalized++;
+		return conclude(ctx, packet, on, listener->id, VERDICT_DROP_PENALTY, XDP_DROP);
 	}
 	group = group_down(listener->group);
-	if (!group) {
-		stats->passed++;
-		return conclude(ctx, VERDICT_PASS_NEW, XDP_PASS);
+	refuse = group && group->on_all_down != SLUICE_ALL_DOWN_ACCEPT;
+	if (!refuse &&
+	    (listener->flags & (SLUICE_LISTENER_COOKIES_AUTO | SLUICE_LISTENER_COOKIES_ALWAYS)) &&
+	    cookie_instead(ctx, packet, listener, on)) {
+		stats->cookies++;
+		return XDP_TX;
 	}
-	if (group->on_all_down == SLUICE_ALL_DOWN_ACCEPT) {
+	found = admit(packet, listener, stats, on);
+	if (found != VERDICT_PASS_NEW)
+		return conclude(ctx, packet, on, listener->id, found, XDP_DROP);
+	if (!refuse) {
 		stats->passed++;
-		return conclude(ctx, VERDICT_PASS_FAIL_OPEN, XDP_PASS);
+		return conclude(ctx, packet, on, listener->id,
+				group ? VERDICT_PASS_FAIL_OPEN : VERDICT_PASS_NEW, XDP_PASS);
 	}
 	stats->all_down++;
 	if (group->on_all_down == SLUICE_ALL_DOWN_RESET && reset_make(ctx, packet))
-		return conclude(ctx, VERDICT_RESET_ALL_DOWN, XDP_TX);
-	return conclude(ctx, VERDICT_DROP_ALL_DOWN, XDP_DROP);
+		return conclude(ctx, packet, on, listener->id, VERDICT_RESET_ALL_DOWN, XDP_TX);
+	return conclude(ctx, packet, on, listener->id, VERDICT_DROP_ALL_DOWN, XDP_DROP);
+}
+
+/* Whether segments to this listener may bring cookies back. */
+static __always_inline bool cookies_return(const struct sluice_listener *listener)
+{
+	struct sluice_listener_time *times;
+	__u32 id = listener->id;
+	__u64 until_ns;
+
+	if (!(listener->flags & (SLUICE_LISTENER_COOKIES_AUTO | SLUICE_LISTENER_COOKIES_ALWAYS)))
+		return false;
+	times = bpf_map_lookup_elem(&listener_times, &id);
+	if (!times)
+		return false;
+	until_ns = times->cookie_until_ns;
+	if (!until_ns)
+		return false;
+	if (bpf_ktime_get_ns() < until_ns + COOKIE_RETURN_NS)
+		return true;
+	__sync_val_compare_and_swap(&times->cookie_until_ns, until_ns, 0);
+	return false;
+}
+
+/* A segment that is no SYN, while it matters whose it is. */
+__noinline int later_packet(struct xdp_md *ctx, const struct packet *packet,
+			    const struct sluice_listener *listener,
+			    struct sluice_listener_stats *stats, const struct sluice_switches *on)
+{
+	__u32 found;
+	int owner;
+
+	if (!packet || !listener || !stats || !on)
+		return XDP_PASS;
+	owner = cookie_owner(ctx, packet);
+	TRACE(SLUICE_TRACE_SOCKET, cookie_valid = owner == COOKIE_OWNER_COOKIE);
+	if (owner == COOKIE_OWNER_COOKIE) {
+		found = admit(packet, listener, stats, on);
+		if (found != VERDICT_PASS_NEW)
+			return conclude(ctx, packet, on, listener->id, found, XDP_DROP);
+		stats->cookies_back++;
+		stats->passed++;
+		return conclude(ctx, packet, on, listener->id, VERDICT_PASS_COOKIE, XDP_PASS);
+	}
+	if (owner == COOKIE_OWNER_NONE && on->stray_interval_ns && !stray_admits(ctx, packet, on)) {
+		stats->strays_limited++;
+		return conclude(ctx, packet, on, listener->id, VERDICT_DROP_STRAY_LIMIT, XDP_DROP);
+	}
+	return conclude(ctx, packet, on, listener->id, VERDICT_PASS_ESTABLISHED, XDP_PASS);
+}
+
+/* What is for no listener. */
+static __always_inline int not_ours(struct xdp_md *ctx, const struct packet *packet,
+				    const struct sluice_switches *on, __u32 found)
+{
+	if (on->stray_interval_ns && packet->has_addresses && !stray_admits(ctx, packet, on))
+		return conclude(ctx, packet, on, SLUICE_EVENT_NO_LISTENER,
+				VERDICT_DROP_STRAY_LIMIT, XDP_DROP);
+	return conclude(ctx, packet, on, SLUICE_EVENT_NO_LISTENER, found, XDP_PASS);
 }
 
 SEC("xdp.frags")
@@ -137,30 +191,47 @@ int gate(struct xdp_md *ctx)
 	struct packet packet = {};
 	struct sluice_listener_stats *stats;
 	struct sluice_listener *listener;
+	struct sluice_switches *on;
 	struct tcphdr *tcp;
-	__u32 found, id;
+	__u32 found, id, zero = 0;
 
+	on = bpf_map_lookup_elem(&switches, &zero);
+	if (!on)
+		return XDP_PASS;
 	found = parse_network(ctx, &packet);
 	if (found == PARSE_TCP)
 		found = parse_ports(ctx, &packet, &tcp);
-	if (found != PARSE_TCP)
-		return conclude(ctx, found,
-				found == VERDICT_DROP_MALFORMED ? XDP_DROP : XDP_PASS);
 	__builtin_memcpy(packet.destination, packet.key.address, sizeof(packet.destination));
+	if (found == VERDICT_DROP_MALFORMED)
+		return conclude(ctx, &packet, on, SLUICE_EVENT_NO_LISTENER, found, XDP_DROP);
+	if (found != PARSE_TCP)
+		return not_ours(ctx, &packet, on, found);
 	listener = ports_find(&packet.key);
-	if (!listener)
-		return conclude(ctx, VERDICT_PASS_NOT_OURS, XDP_PASS);
+	if (!listener) {
+		/* Answers to our own connections come to such ports as well. */
+		if (parse_is_syn(ctx, tcp))
+			return not_ours(ctx, &packet, on, VERDICT_PASS_NOT_OURS);
+		return conclude(ctx, &packet, on, SLUICE_EVENT_NO_LISTENER, VERDICT_PASS_NOT_OURS,
+				XDP_PASS);
+	}
 	id = listener->id;
 	stats = bpf_map_lookup_elem(&listener_stats, &id);
 	if (!stats) /* an entry made by hand with an id out of range */
-		return conclude(ctx, VERDICT_PASS_NOT_OURS, XDP_PASS);
+		return conclude(ctx, &packet, on, SLUICE_EVENT_NO_LISTENER, VERDICT_PASS_NOT_OURS,
+				XDP_PASS);
+	TRACE(SLUICE_TRACE_LISTENER, listener = id);
 	stats->packets++;
-
+	if (on->packets_until_ns && penalty_holds(&packet, on, SLUICE_PENALTY_PACKETS)) {
+		stats->penalized++;
+		return conclude(ctx, &packet, on, id, VERDICT_DROP_PENALTY_ALL, XDP_DROP);
+	}
 	found = parse_tcp(ctx, &packet, tcp);
 	if (found != PARSE_TCP)
-		return conclude(ctx, found, XDP_DROP);
-	if (!tcp->syn || tcp->ack)
-		return conclude(ctx, VERDICT_PASS_ESTABLISHED, XDP_PASS);
+		return conclude(ctx, &packet, on, id, found, XDP_DROP);
 	packet.sequence = tcp->seq;
-	return new_connection(ctx, &packet, listener, stats);
+	if (tcp->syn && !tcp->ack)
+		return new_connection(ctx, &packet, listener, stats, on);
+	if (on->stray_interval_ns || cookies_return(listener))
+		return later_packet(ctx, &packet, listener, stats, on);
+	return conclude(ctx, &packet, on, id, VERDICT_PASS_ESTABLISHED, XDP_PASS);
 }

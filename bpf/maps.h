@@ -76,34 +76,98 @@ struct {
 	__type(value, struct sluice_limit_set);
 } call_limits SEC(".maps");
 
-/* Single addresses denied or allowed: one look-up, beats every prefix. */
+/* Which generation of each access list is in force, and what it has. */
 struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, SLUICE_MAX_ACLS);
+	__type(key, __u32);
+	__type(value, struct sluice_acl);
+} acls SEC(".maps");
+
+/* Two generations of each list, and a row for nobody, that the loader changes to wait. */
+#define ACL_ROWS (2 * SLUICE_MAX_ACLS + 1)
+
+/* Single addresses denied or allowed: one look-up. */
+struct acl_exact_inner {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, SLUICE_MAX_ACL);
-	__type(key, struct sluice_acl_exact_key);
-	__type(value, struct sluice_acl_entry);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(struct sluice_acl_exact_key));
+	__uint(value_size, sizeof(struct sluice_acl_entry));
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, ACL_ROWS);
+	__type(key, __u32);
+	__array(values, struct acl_exact_inner);
 } acl_exact SEC(".maps");
 
 /* IPv4 prefixes denied or allowed: the longest wins. */
-struct {
+struct acl_v4_inner {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, SLUICE_MAX_ACL);
-	__type(key, struct sluice_acl_v4_key);
-	__type(value, struct sluice_acl_entry);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(struct sluice_acl_v4_key));
+	__uint(value_size, sizeof(struct sluice_acl_entry));
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, ACL_ROWS);
+	__type(key, __u32);
+	__array(values, struct acl_v4_inner);
 } acl_v4 SEC(".maps");
 
 /* IPv6 prefixes denied or allowed: the longest wins. */
-struct {
+struct acl_v6_inner {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, SLUICE_MAX_ACL);
-	__type(key, struct sluice_acl_v6_key);
-	__type(value, struct sluice_acl_entry);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(struct sluice_acl_v6_key));
+	__uint(value_size, sizeof(struct sluice_acl_entry));
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, ACL_ROWS);
+	__type(key, __u32);
+	__array(values, struct acl_v6_inner);
 } acl_v6 SEC(".maps");
 
-/* The limit's clock of each source prefix at each listener; old sources fall out by themselves. */
+/* What is on: one row, read before anything else. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct sluice_switches);
+} switches SEC(".maps");
+
+/* The addresses of listeners, for what comes to them besides connections. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, SLUICE_MAX_LISTENERS);
+	__type(key, struct sluice_vip_key);
+	__type(value, __u32);
+} vips SEC(".maps");
+
+/* Sources under a penalty. Only the supervisor writes it, so no flood of packets pushes any out. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, SLUICE_MAX_PENALTIES);
+	__type(key, struct sluice_penalty_key);
+	__type(value, struct sluice_penalty);
+} penalties SEC(".maps");
+
+/* What the workers know of each source that has connected. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, SLUICE_SOURCE_SETS);
+	__type(key, __u32);
+	__type(value, struct sluice_source_set);
+} source_states SEC(".maps");
+
+/* The limit's clock of each source at each listener; old sources fall out by themselves. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, SLUICE_MAX_SOURCES);
@@ -111,7 +175,21 @@ struct {
 	__type(value, struct sluice_source);
 } sources SEC(".maps");
 
-/* The limit's clock of each listener, one for all CPUs. */
+/* ... and of each source for its packets of no connection. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, SLUICE_MAX_SOURCES);
+	__type(key, struct sluice_stray_key);
+	__type(value, struct sluice_source);
+} strays SEC(".maps");
+
+/* Sampled verdicts, for who listens: `sluicectl events`, `sluicectl capture`. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 20);
+} events SEC(".maps");
+
+/* The clocks of each listener, one for all CPUs. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, SLUICE_MAX_LISTENERS);

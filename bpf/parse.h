@@ -63,7 +63,10 @@ struct packet {
 	__u32 header_bytes; /* of TCP */
 	__u8 ipv4;	    /* as the next: 0 or 1 */
 	__u8 first_fragment; /* and more follow */
-	__u8 pad[6];
+	__u8 has_addresses;  /* source and key.address are filled */
+	__u8 has_ports;
+	__u8 protocol; /* of what lies at l4_offset; 0: not known, a later fragment */
+	__u8 pad[3];
 };
 
 struct cursor {
@@ -92,6 +95,12 @@ static __always_inline __u32 parse_ipv4(struct cursor *cursor, struct packet *pa
 	header_bytes = ip->ihl * 4;
 	if (ip->version != 4 || header_bytes < sizeof(*ip))
 		return VERDICT_DROP_MALFORMED;
+	packet->ipv4 = 1;
+	packet->has_addresses = 1;
+	packet->source[2] = bpf_htonl(0xffff);
+	packet->source[3] = ip->saddr;
+	packet->key.address[2] = bpf_htonl(0xffff);
+	packet->key.address[3] = ip->daddr;
 	if (ip->protocol != IPPROTO_TCP)
 		return VERDICT_PASS_NOT_OURS;
 	fragment = bpf_ntohs(ip->frag_off);
@@ -107,14 +116,9 @@ static __always_inline __u32 parse_ipv4(struct cursor *cursor, struct packet *pa
 			return VERDICT_DROP_MALFORMED;
 		total_bytes = 0x10000;
 	}
-	packet->ipv4 = 1;
 	packet->first_fragment = !!(fragment & PARSE_IP_MORE_FRAGMENTS);
 	packet->l4_offset = packet->l3_offset + header_bytes;
 	packet->l4_bytes = total_bytes - header_bytes;
-	packet->source[2] = bpf_htonl(0xffff);
-	packet->source[3] = ip->saddr;
-	packet->key.address[2] = bpf_htonl(0xffff);
-	packet->key.address[3] = ip->daddr;
 	return PARSE_TCP;
 }
 
@@ -137,8 +141,10 @@ __noinline __u32 parse_extensions(struct xdp_md *ctx, struct packet *packet, __u
 		if (next == IPPROTO_TCP)
 			return PARSE_TCP;
 		if (next != IPPROTO_FRAGMENT && next != IPPROTO_HOPOPTS &&
-		    next != IPPROTO_ROUTING && next != IPPROTO_DSTOPTS)
+		    next != IPPROTO_ROUTING && next != IPPROTO_DSTOPTS) {
+			packet->protocol = next;
 			return VERDICT_PASS_NOT_OURS; /* another protocol, or ESP or AH */
+		}
 		option = cursor_take(&cursor, 8); /* the least that each of them has */
 		if (!option)
 			goto cut;
@@ -183,6 +189,7 @@ static __always_inline __u32 parse_ipv6(struct xdp_md *ctx, struct cursor *curso
 	if (!packet->l4_bytes)
 		packet->l4_bytes = 0x10000;
 	packet->l4_offset = packet->l3_offset + sizeof(*ip);
+	packet->has_addresses = 1;
 	__builtin_memcpy(packet->source, &ip->saddr, sizeof(packet->source));
 	__builtin_memcpy(packet->key.address, &ip->daddr, sizeof(packet->key.address));
 	return ip->nexthdr == IPPROTO_TCP ? PARSE_TCP : parse_extensions(ctx, packet, ip->nexthdr);
@@ -233,11 +240,20 @@ static __always_inline __u32 parse_ports(struct xdp_md *ctx, struct packet *pack
 	if ((void *)tcp + 2 * sizeof(__be16) > (void *)(long)ctx->data_end ||
 	    packet->l4_bytes < 2 * sizeof(__be16))
 		return packet->first_fragment ? VERDICT_DROP_MALFORMED : VERDICT_PASS_TRUNCATED;
+	packet->has_ports = 1;
 	packet->source_port = tcp->source;
 	packet->key.port = tcp->dest;
 	packet->key.protocol = IPPROTO_TCP;
 	*ret_tcp = tcp;
 	return PARSE_TCP;
+}
+
+/* Whether a TCP header whose ports were found asks for a connection; one cut before its flags: yes. */
+static __always_inline bool parse_is_syn(struct xdp_md *ctx, const struct tcphdr *tcp)
+{
+	if ((void *)(tcp + 1) > (void *)(long)ctx->data_end)
+		return true;
+	return tcp->syn && !tcp->ack;
 }
 
 /* The rest of the TCP header, of a packet that is ours: is it whole, and can it be one? */

@@ -14,7 +14,7 @@
 
 #include "verdicts.h"
 
-#define SLUICE_ABI_VERSION 2
+#define SLUICE_ABI_VERSION 3
 
 #define SLUICE_MAX_LISTENERS 256
 #define SLUICE_MAX_WORKERS   128
@@ -22,7 +22,10 @@
 #define SLUICE_MAX_BACKENDS  16384
 #define SLUICE_MAX_ROUTES    16384
 #define SLUICE_MAX_SOURCES   262144
-#define SLUICE_MAX_ACL       131072
+#define SLUICE_MAX_PENALTIES 65536
+#define SLUICE_MAX_ACLS	     (1 + SLUICE_MAX_LISTENERS) /* the global one, and one a listener */
+#define SLUICE_MAX_ACL_EXACT 1048576 /* entries of one list, room for live edits included */
+#define SLUICE_MAX_ACL_PREFIXES 131072 /* of one list and family, likewise */
 #define SLUICE_NAME_MAX      40 /* group names in the maps, with the NUL */
 
 /* A worker whose heartbeat is older gets no new connection from sk_lookup. */
@@ -42,24 +45,31 @@ struct sluice_listener_key {
 	__u8 pad;
 };
 
-#define SLUICE_LISTENER_ALLOW_LIST 1u /* sources in no allow entry are denied */
+/* SYN cookies, where one of the first two is set */
+#define SLUICE_LISTENER_COOKIES_AUTO   1u /* while SYNs come faster than cookie_interval_ns allows */
+#define SLUICE_LISTENER_COOKIES_ALWAYS 2u
+#define SLUICE_LISTENER_COOKIES_PROBE  4u /* auto: also when the kernel says that the queue is full */
+#define SLUICE_LISTENER_COOKIES_OPTIONS 8u /* window scaling, SACK in the timestamp: cookie.h */
 
 #define SLUICE_GROUP_NONE 0xffffffffu /* listener without a group: never all down */
 
 struct sluice_listener {
 	__u32 id; /* below SLUICE_MAX_LISTENERS: index of listener_stats, row of sockets */
 	__u32 flags;
-	__u32 group;	/* index into groups, or SLUICE_GROUP_NONE */
-	__u32 slots;	/* worker slots in use: sockets 0..slots-1 of this listener's row */
-	__u8 v4_prefix; /* sources are counted by this prefix of IPv4 addresses, 0..32 */
-	__u8 v6_prefix; /* and of IPv6 addresses, 0..128 */
-	__u8 pad[6];
+	__u32 group; /* index into groups, or SLUICE_GROUP_NONE */
+	__u32 slots; /* worker slots in use: sockets 0..slots-1 of this listener's row */
+	__u32 acl;   /* index into acls of its own list beside the global one; 0: it has none */
+	__u32 source_connections; /* open at once from one source, on all listeners; 0: no limit */
+	__u8 cookie_wscale; /* of our own window, in SYN-ACKs with SLUICE_LISTENER_COOKIES_OPTIONS */
+	__u8 pad[7];
 	/* GCRA (ITU-T I.371): one new connection each interval, bursts up to tolerance/interval+1.
 	 * An interval of 0 is no limit. */
 	__u64 source_interval_ns;
 	__u64 source_tolerance_ns;
 	__u64 listener_interval_ns;
 	__u64 listener_tolerance_ns;
+	__u64 cookie_interval_ns; /* faster than this, SYNs get cookies (auto) */
+	__u64 cookie_tolerance_ns;
 };
 
 /* sockets: SOCKMAP, key listener id * SLUICE_MAX_WORKERS + worker slot. */
@@ -248,18 +258,34 @@ struct sluice_limit_set {
 	} ways[SLUICE_LIMIT_WAYS];
 };
 
-/* acl_exact: HASH {address} -> action; acl_v4, acl_v6: LPM_TRIE. The longest prefix wins; an
- * exact entry beats every prefix. acl_v4 keys hold plain IPv4 addresses. */
+/*
+ * Access lists. acls: ARRAY, MMAPABLE: list 0 holds for all listeners, list 1 + listener id for that
+ * one besides. Each list is there in two generations, of which `active` names the one in force: a new
+ * list is built in the other one and swapped in by storing this one word. Row acl * 2 + generation
+ * of the arrays of maps acl_exact (HASH), acl_v4 and acl_v6 (LPM_TRIE) holds its entries. The longest
+ * prefix decides, over both lists; of equal ones the listener's own.
+ */
 enum sluice_acl_action {
 	SLUICE_ACL_DENY = 1,
 	SLUICE_ACL_ALLOW = 2,
+};
+
+#define SLUICE_ACL_GENERATION 1u  /* which one is in force */
+#define SLUICE_ACL_HAS_EXACT  2u  /* where one of these is 0, its map is not looked into */
+#define SLUICE_ACL_HAS_V4     4u
+#define SLUICE_ACL_HAS_V6     8u
+#define SLUICE_ACL_ALLOW_LIST 16u /* sources that match no entry are denied */
+
+struct sluice_acl {
+	__u32 active; /* SLUICE_ACL_...; 0: an empty list */
+	__u32 pad;
 };
 
 struct sluice_acl_exact_key {
 	__u32 address[4];
 };
 
-struct sluice_acl_v4_key {
+struct sluice_acl_v4_key { /* plain IPv4 */
 	__u32 prefixlen;
 	__u32 address;
 };
@@ -270,13 +296,17 @@ struct sluice_acl_v6_key {
 };
 
 struct sluice_acl_entry {
-	__u32 action; /* enum sluice_acl_action */
-	__u32 pad;
+	__u8 action;	/* enum sluice_acl_action */
+	__u8 prefixlen; /* of 128: IPv4's is 96 + its own */
+	__u8 live;	/* 1: entered by command, not by a file */
+	__u8 pad[5];
+	__u64 expires_ns; /* when the supervisor takes it out; 0: stays */
 };
 
-/* sources: LRU_HASH. GCRA's theoretical arrival time of one source prefix at one listener. */
+/* A source: the addresses that have a prefix in common (switches.v4_prefix, v6_prefix), written as the
+ * first of them. sources: LRU_HASH, GCRA's theoretical arrival time of one source at one listener. */
 struct sluice_source_key {
-	__u32 address[4]; /* masked to the listener's prefix */
+	__u32 address[4];
 	__u32 listener;
 	__u32 pad;
 };
@@ -285,9 +315,126 @@ struct sluice_source {
 	__u64 tat_ns;
 };
 
-/* listener_times: ARRAY by listener id. GCRA's theoretical arrival time of the listener. */
+/* strays: LRU_HASH by source, likewise, for packets that belong to no connection (vips). A map of its
+ * own, so that a flood of them pushes nothing out of sources. */
+struct sluice_stray_key {
+	__u32 address[4];
+};
+
+/* vips: HASH {address} -> how many listeners have it. What else comes to these addresses is limited. */
+struct sluice_vip_key {
+	__u32 address[4];
+};
+
+/* penalties: LRU_HASH by source. Written by the supervisor, for the workers' evidence or by command. */
+enum sluice_penalty_level {
+	SLUICE_PENALTY_CONNECTIONS = 1, /* new connections are dropped */
+	SLUICE_PENALTY_PACKETS = 2,	/* every packet to a listener is */
+};
+
+/* What a source did, as workers see it. */
+enum sluice_evidence {
+	SLUICE_EVIDENCE_NONE = 0,
+	SLUICE_EVIDENCE_ABUSE = 1,     /* HTTP/2 floods: ENHANCE_YOUR_CALM */
+	SLUICE_EVIDENCE_HANDSHAKE = 2, /* TLS failed or took too long */
+	SLUICE_EVIDENCE_NOT_H2 = 3,    /* no h2 in ALPN, or no HTTP/2 preface */
+	SLUICE_EVIDENCE_PROTOCOL = 4,  /* HTTP/2 errors that end a connection */
+	SLUICE_EVIDENCE_OVER_LIMIT = 5, /* calls over a route's rate */
+	SLUICE_EVIDENCE_BY_HAND = 6,   /* `sluicectl penalize` */
+	SLUICE_EVIDENCE_MAX
+};
+
+struct sluice_penalty_key {
+	__u32 address[4];
+};
+
+struct sluice_penalty {
+	__u64 until_ns;
+	__u64 since_ns;
+	__u32 level;	/* enum sluice_penalty_level */
+	__u32 reason;	/* enum sluice_evidence: what weighed most */
+	__u64 dropped;	/* packets, by XDP */
+};
+
+/*
+ * source_states: ARRAY, MMAPABLE. What the workers know of each source that has connected: how many
+ * connections it has open (read by XDP for the limit), and the evidence against and for it.
+ * Set-associative: the set is source_hash() of the address modulo the number of sets, the tag is
+ * its upper half (never 0; 0: the way is free). A way with open connections or under a
+ * penalty is not given to another source. user/shared/sources.h is the only writer.
+ */
+#define SLUICE_SOURCE_SETS 16384
+#define SLUICE_SOURCE_WAYS 8
+
+struct sluice_source_state {
+	__u32 address[4];
+	__u32 connections;   /* open now, of all workers */
+	__u32 penalty_count; /* penalties that lengthen the next; falls again with time */
+	__u32 points;	     /* evidence against it, 1/1000, as of points_ns; decays */
+	__u32 good;	     /* calls that ended well, 1/1000, likewise */
+	__u64 points_ns;
+	__u64 penalized_until_ns; /* 0: not */
+	__u32 penalty_level;
+	__u32 reason;	/* enum sluice_evidence: what weighed most */
+	__u64 seen_ns;	/* last connection or evidence */
+};
+
+struct sluice_source_set {
+	__u32 tags[SLUICE_SOURCE_WAYS];
+	__u32 pad[8];
+	struct sluice_source_state ways[SLUICE_SOURCE_WAYS];
+};
+
+/* switches: ARRAY of one, MMAPABLE. What the gate looks at before it looks anywhere else, so that what
+ * is not in use costs nothing. */
+struct sluice_switches {
+	__u8 v4_prefix; /* sources are counted by this prefix of IPv4 addresses, 0..32 */
+	__u8 v6_prefix; /* and of IPv6 addresses, 0..128 */
+	__u8 vip_any;	/* bit 0: a listener takes any IPv4 address, bit 1: any IPv6 one */
+	__u8 pad;
+	__u32 penalty_epoch; /* raised with each new penalty: workers look who is meant */
+	/* The latest end of any penalty, and of one of level SLUICE_PENALTY_PACKETS; 0: there is none. */
+	__u64 penalties_until_ns;
+	__u64 packets_until_ns;
+	/* GCRA for packets of one source that belong to no connection; an interval of 0 is no limit. */
+	__u64 stray_interval_ns;
+	__u64 stray_tolerance_ns;
+	__u64 hash_key[3]; /* of source_hash(): random, so that nobody can aim at a set */
+	/* second cache line: events */
+	__u64 events_mask; /* bit 1 << verdict: somebody listens for these; 0: nobody */
+	__u64 events_interval_ns; /* GCRA over all events of the machine */
+	__u64 events_tolerance_ns;
+	__u64 events_tat_ns; /* written by XDP */
+	__u64 events_limited; /* not sent for that limit: written by XDP */
+	__u64 events_lost;    /* not sent since the ring was full: written by XDP */
+	__u64 reserved[2];
+};
+
+/* events: RINGBUF of these. */
+#define SLUICE_EVENT_SNAP 192
+struct sluice_event {
+	__u64 time_ns;
+	__u32 reason; /* enum verdict_reason */
+	__u32 ifindex;
+	__u32 packet_bytes; /* on the wire */
+	__u32 snap_bytes;   /* of these are in snap: the frame as it came */
+	__u32 listener;	    /* id, or SLUICE_EVENT_NO_LISTENER */
+	__u8 ipv4;	    /* 1: the addresses are mapped IPv4; with known only */
+	__u8 known;	    /* bit 0: the addresses below are, bit 1: the ports are */
+	__u8 pad[2];
+	__u32 source[4], destination[4];
+	__u16 source_port, destination_port; /* network order */
+	__u32 pad2;
+	__u8 snap[SLUICE_EVENT_SNAP];
+};
+#define SLUICE_EVENT_NO_LISTENER 0xffffffffu
+
+/* listener_times: ARRAY by listener id: clocks of GCRA and of the SYN cookies. */
 struct sluice_listener_time {
 	__u64 tat_ns;
+	__u64 cookie_tat_ns;   /* meters the SYNs, for auto */
+	__u64 cookie_until_ns; /* SYNs get cookies until then; 0: not since long */
+	__u64 pad;
 };
 
 /* listener_stats: PERCPU_ARRAY by listener id. */
@@ -301,6 +448,11 @@ struct sluice_listener_stats {
 	__u64 all_down;	       /* reset or dropped by on_all_down */
 	__u64 picked;	       /* sk_lookup gave a worker's socket */
 	__u64 pick_fallback;   /* sk_lookup found no live worker */
+	__u64 penalized;       /* dropped for a penalty of the source, any packet */
+	__u64 source_full;     /* SYNs or cookies of a source with too many connections */
+	__u64 cookies;	       /* SYNs answered with a cookie */
+	__u64 cookies_back;    /* valid ones that came back: new connections */
+	__u64 strays_limited;  /* packets of no connection, over that limit */
 };
 
 /* verdicts: PERCPU_ARRAY by enum verdict_reason. */
@@ -319,20 +471,26 @@ struct sluice_meta {
 
 #define SLUICE_ASSERT_SIZE(type, bytes) _Static_assert(sizeof(struct type) == (bytes), #type)
 SLUICE_ASSERT_SIZE(sluice_listener_key, 20);
-SLUICE_ASSERT_SIZE(sluice_listener, 56);
+SLUICE_ASSERT_SIZE(sluice_listener, 80);
 SLUICE_ASSERT_SIZE(sluice_worker, 512);
 SLUICE_ASSERT_SIZE(sluice_group, 128);
 SLUICE_ASSERT_SIZE(sluice_backend, 256);
 SLUICE_ASSERT_SIZE(sluice_route, 128);
 SLUICE_ASSERT_SIZE(sluice_limit_set, 128);
+SLUICE_ASSERT_SIZE(sluice_acl, 8);
 SLUICE_ASSERT_SIZE(sluice_acl_exact_key, 16);
 SLUICE_ASSERT_SIZE(sluice_acl_v4_key, 8);
 SLUICE_ASSERT_SIZE(sluice_acl_v6_key, 20);
-SLUICE_ASSERT_SIZE(sluice_acl_entry, 8);
+SLUICE_ASSERT_SIZE(sluice_acl_entry, 16);
 SLUICE_ASSERT_SIZE(sluice_source_key, 24);
 SLUICE_ASSERT_SIZE(sluice_source, 8);
-SLUICE_ASSERT_SIZE(sluice_listener_time, 8);
-SLUICE_ASSERT_SIZE(sluice_listener_stats, 72);
+SLUICE_ASSERT_SIZE(sluice_penalty, 32);
+SLUICE_ASSERT_SIZE(sluice_source_state, 64);
+SLUICE_ASSERT_SIZE(sluice_source_set, 576);
+SLUICE_ASSERT_SIZE(sluice_switches, 128);
+SLUICE_ASSERT_SIZE(sluice_event, 264);
+SLUICE_ASSERT_SIZE(sluice_listener_time, 32);
+SLUICE_ASSERT_SIZE(sluice_listener_stats, 112);
 SLUICE_ASSERT_SIZE(sluice_verdict_count, 16);
 SLUICE_ASSERT_SIZE(sluice_meta, 16);
 

@@ -24,7 +24,13 @@
 	X(DROP_TRUNCATED, drop_truncated, "headers run past the end of the packet")                \
 	X(DROP_MALFORMED, drop_malformed, "header fields that contradict each other")              \
 	X(DROP_BAD_FLAGS, drop_bad_flags, "TCP flags no connection can have (SYN with FIN or RST)") \
-	X(PASS_TRUNCATED, pass_truncated, "cut before its ports: no telling whose, so passed")
+	X(PASS_TRUNCATED, pass_truncated, "cut before its ports: no telling whose, so passed") \
+	X(DROP_PENALTY, drop_penalty, "new connection of a source under a penalty")                \
+	X(DROP_PENALTY_ALL, drop_penalty_all, "any packet of a source under a penalty of level packets") \
+	X(DROP_SOURCE_CONNECTIONS, drop_source_connections, "source has as many connections open as it may") \
+	X(DROP_STRAY_LIMIT, drop_stray_limit, "source over its limit of packets that belong to no connection") \
+	X(COOKIE_SENT, cookie_sent, "SYN answered with a cookie: nothing is kept of it")           \
+	X(PASS_COOKIE, pass_cookie, "its cookie came back: new connection, passed to the listener")
 
 enum verdict_reason {
 #define SLUICE_VERDICT_ENUM(NAME, name, text) VERDICT_##NAME,

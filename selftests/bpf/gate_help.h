@@ -20,6 +20,7 @@
 
 #include "../unit/cm.h"
 #include "frame.h"
+#include "sluice/trace.h" /* before the skeleton, which has one in it */
 #include "gate.skel.h"
 #include "sluice/abi.h"
 
@@ -187,14 +188,56 @@ static inline void put_group(struct gate_bpf *gate, __u32 id, __u32 live,
 			 0);
 }
 
-/* prefix "a.b.c.d/n" or an address alone, which goes into acl_exact. */
-static inline void put_acl(struct gate_bpf *gate, const char *prefix, enum sluice_acl_action action)
+/* Changes the one row of switches. */
+#define with_switches(gate, change)                                                                \
+	do {                                                                                       \
+		struct sluice_switches on;                                                         \
+		__u32 zero_ = 0;                                                                   \
+		int fd_ = bpf_map__fd((gate)->maps.switches);                                      \
+                                                                                                   \
+		assert_int_equal(bpf_map_lookup_elem(fd_, &zero_, &on), 0);                        \
+		change;                                                                            \
+		assert_int_equal(bpf_map_update_elem(fd_, &zero_, &on, BPF_ANY), 0);               \
+	} while (0)
+
+/* The map of one kind of a list's generation 0, made where there is none yet; the caller closes it. */
+static inline int acl_entries(struct gate_bpf *gate, __u32 acl, struct bpf_map *outer,
+			      enum bpf_map_type type, __u32 key_size, __u32 flag)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_NO_PREALLOC);
+	struct sluice_acl list;
+	__u32 row = acl * 2, id;
+	int fd;
+
+	if (!bpf_map_lookup_elem(bpf_map__fd(outer), &row, &id))
+		return bpf_map_get_fd_by_id(id);
+	fd = bpf_map_create(type, "acl", key_size, sizeof(struct sluice_acl_entry), 1024, &options);
+	assert_true(fd >= 0);
+	assert_int_equal(bpf_map_update_elem(bpf_map__fd(outer), &row, &fd, BPF_ANY), 0);
+	assert_int_equal(bpf_map_lookup_elem(bpf_map__fd(gate->maps.acls), &acl, &list), 0);
+	list.active |= flag;
+	assert_int_equal(bpf_map_update_elem(bpf_map__fd(gate->maps.acls), &acl, &list, BPF_ANY), 0);
+	return fd;
+}
+
+static inline void set_allow_list(struct gate_bpf *gate, __u32 acl)
+{
+	struct sluice_acl list;
+
+	assert_int_equal(bpf_map_lookup_elem(bpf_map__fd(gate->maps.acls), &acl, &list), 0);
+	list.active |= SLUICE_ACL_ALLOW_LIST;
+	assert_int_equal(bpf_map_update_elem(bpf_map__fd(gate->maps.acls), &acl, &list, BPF_ANY), 0);
+}
+
+/* prefix "a.b.c.d/n" or an address alone, which goes among the exact ones. */
+static inline void put_acl_in(struct gate_bpf *gate, __u32 acl, const char *prefix,
+			      enum sluice_acl_action action)
 {
 	struct sluice_acl_entry entry = { .action = action };
 	char text[64];
 	char *slash;
 	__u32 address[4];
-	int err;
+	int err, fd;
 
 	snprintf(text, sizeof(text), "%s", prefix);
 	slash = strchr(text, '/');
@@ -202,30 +245,46 @@ static inline void put_acl(struct gate_bpf *gate, const char *prefix, enum sluic
 		*slash = 0;
 	map_address(address, text);
 	if (!slash) {
-		err = bpf_map_update_elem(bpf_map__fd(gate->maps.acl_exact), address, &entry, BPF_ANY);
+		fd = acl_entries(gate, acl, gate->maps.acl_exact, BPF_MAP_TYPE_HASH,
+				 sizeof(address), SLUICE_ACL_HAS_EXACT);
+		entry.prefixlen = 128;
+		err = bpf_map_update_elem(fd, address, &entry, BPF_ANY);
 	} else if (strchr(text, ':')) {
 		struct sluice_acl_v6_key key = { .prefixlen = (__u32)atoi(slash + 1) };
 
 		memcpy(key.address, address, sizeof(key.address));
-		err = bpf_map_update_elem(bpf_map__fd(gate->maps.acl_v6), &key, &entry, BPF_ANY);
+		fd = acl_entries(gate, acl, gate->maps.acl_v6, BPF_MAP_TYPE_LPM_TRIE, sizeof(key),
+				 SLUICE_ACL_HAS_V6);
+		entry.prefixlen = (__u8)key.prefixlen;
+		err = bpf_map_update_elem(fd, &key, &entry, BPF_ANY);
 	} else {
 		struct sluice_acl_v4_key key = { (__u32)atoi(slash + 1), address[3] };
 
-		err = bpf_map_update_elem(bpf_map__fd(gate->maps.acl_v4), &key, &entry, BPF_ANY);
+		fd = acl_entries(gate, acl, gate->maps.acl_v4, BPF_MAP_TYPE_LPM_TRIE, sizeof(key),
+				 SLUICE_ACL_HAS_V4);
+		entry.prefixlen = (__u8)(96 + key.prefixlen);
+		err = bpf_map_update_elem(fd, &key, &entry, BPF_ANY);
 	}
+	close(fd);
 	assert_int_equal(err, 0);
+}
+
+static inline void put_acl(struct gate_bpf *gate, const char *prefix, enum sluice_acl_action action)
+{
+	put_acl_in(gate, 0, prefix, action);
 }
 
 /* Fixtures: a fresh gate a test, with listener 1 on two addresses. */
 static inline int gate_setup(void **state)
 {
 	struct sluice_listener listener = {
-		.id = 1, .group = SLUICE_GROUP_NONE, .slots = 1, .v4_prefix = 32, .v6_prefix = 64,
+		.id = 1, .group = SLUICE_GROUP_NONE, .slots = 1,
 	};
 	struct gate_bpf *gate = gate_bpf__open_and_load();
 
 	if (!gate)
 		return -1;
+	with_switches(gate, on.v4_prefix = 32; on.v6_prefix = 64);
 	put_listener(gate, "198.18.0.1", LISTENER_PORT, &listener);
 	put_listener(gate, "fd00::1", LISTENER_PORT, &listener);
 	*state = gate;

@@ -190,29 +190,19 @@ static void bpftool_prints_the_names_of_fields(void **state)
 		{ "workers", "\"key\"", "\"heartbeat_ns\"" },
 		{ "groups", "\"key\"", "\"on_all_down\"" },
 		{ "backends", "\"key\"", "\"health_changed_ns\"" },
-		{ "acl_exact", "\"address\"", "\"action\"" },
-		{ "acl_v4", "\"prefixlen\"", "\"action\"" },
-		{ "acl_v6", "\"prefixlen\"", "\"action\"" },
+		{ "acls", "\"key\"", "\"active\"" },
+		{ "switches", "\"key\"", "\"events_mask\"" },
 		{ "sources", "\"listener\"", "\"tat_ns\"" },
 		{ "listener_times", "\"key\"", "\"tat_ns\"" },
 		{ "listener_stats", "\"cpu\"", "\"pick_fallback\"" },
 		{ "verdicts", "\"cpu\"", "\"packets\"" },
 		{ "meta", "\"key\"", "\"layout_hash\"" },
 	};
-	struct sluice_acl_v4_key v4 = { .prefixlen = 8, .address = 10 };
-	struct sluice_acl_v6_key v6 = { .prefixlen = 8 };
-	struct sluice_acl_entry entry = { .action = SLUICE_ACL_DENY };
 	struct sluice_source_key source_key = { .listener = 1 };
 	struct sluice_source source = { .tat_ns = 1 };
 	int fd;
 
 	assert_int_equal(run_block("by hand"), 0);
-	fd = pinned("acl_v4");
-	assert_int_equal(bpf_map_update_elem(fd, &v4, &entry, BPF_ANY), 0);
-	close(fd);
-	fd = pinned("acl_v6");
-	assert_int_equal(bpf_map_update_elem(fd, &v6, &entry, BPF_ANY), 0);
-	close(fd);
 	fd = pinned("sources");
 	assert_int_equal(bpf_map_update_elem(fd, &source_key, &source, BPF_ANY), 0);
 	close(fd);

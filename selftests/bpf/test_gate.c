@@ -8,7 +8,7 @@
 static struct sluice_listener plain_listener(void)
 {
 	return (struct sluice_listener){
-		.id = 1, .group = SLUICE_GROUP_NONE, .slots = 1, .v4_prefix = 32, .v6_prefix = 64,
+		.id = 1, .group = SLUICE_GROUP_NONE, .slots = 1, 
 	};
 }
 
@@ -87,10 +87,7 @@ static void the_longest_prefix_wins_and_an_address_beats_all(void **state)
 
 static void with_an_allow_list_all_others_are_denied(void **state)
 {
-	struct sluice_listener listener = plain_listener();
-
-	listener.flags = SLUICE_LISTENER_ALLOW_LIST;
-	set_listener(*state, &listener);
+	set_allow_list(*state, 0);
 	put_acl(*state, "198.18.0.0/16", SLUICE_ACL_ALLOW);
 	put_acl(*state, "198.18.6.6", SLUICE_ACL_DENY);
 	assert_syn(*state, "198.18.0.9", PASS_NEW);
@@ -158,7 +155,7 @@ static void sources_are_counted_by_prefix_and_listener(void **state)
 	struct sluice_listener listener = limited_listener(1);
 	struct frame_spec other = syn_from("198.18.4.1");
 
-	listener.v4_prefix = 24;
+	with_switches((struct gate_bpf *)*state, on.v4_prefix = 24);
 	set_listener(*state, &listener);
 	assert_syn(*state, "198.18.4.1", PASS_NEW);
 	assert_syn(*state, "198.18.4.255", DROP_SOURCE_LIMIT);
@@ -182,7 +179,7 @@ static void every_prefix_length_masks_exactly(void **state)
 		char text[INET6_ADDRSTRLEN];
 
 		listener.id = 1 + bits; /* sources of its own */
-		listener.v6_prefix = (uint8_t)bits;
+		with_switches((struct gate_bpf *)*state, on.v6_prefix = (__u8)bits);
 		put_listener(*state, "fd00::1", LISTENER_PORT, &listener);
 		inet_ntop(AF_INET6, address, text, sizeof(text));
 		assert_syn(*state, text, PASS_NEW);

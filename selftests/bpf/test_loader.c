@@ -317,6 +317,8 @@ static void the_processes_maps_can_be_mapped(void **state)
 			SLUICE_MAX_BACKENDS * sizeof(struct sluice_backend),
 			SLUICE_MAX_ROUTES * sizeof(struct sluice_route),
 			SLUICE_LIMIT_SETS * sizeof(struct sluice_limit_set),
+			SLUICE_SOURCE_SETS * sizeof(struct sluice_source_set),
+			sizeof(struct sluice_switches),
 		};
 		void *memory = mmap(NULL, bytes[i], PROT_READ | PROT_WRITE, MAP_SHARED, fds[i], 0);
 

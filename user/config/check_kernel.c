@@ -63,13 +63,13 @@ static void check_acl(struct reporter *reporter, const struct config_kernel *ker
 	struct check_prefix *entries;
 	char quoted[REPORT_QUOTE_MAX];
 
-	if (kernel->n_deny + kernel->n_allow > SLUICE_MAX_ACL) {
+	if (kernel->acl.n_deny + kernel->acl.n_allow > SLUICE_MAX_ACL_PREFIXES) {
 		report_error(reporter, acl->place,
 			     "%zu prefixes in deny and allow together, want at most %d",
-			     kernel->n_deny + kernel->n_allow, SLUICE_MAX_ACL);
+			     kernel->acl.n_deny + kernel->acl.n_allow, SLUICE_MAX_ACL_PREFIXES);
 		return;
 	}
-	if (!kernel->n_deny || !kernel->n_allow)
+	if (!kernel->acl.n_deny || !kernel->acl.n_allow)
 		return;
 	entries = calloc(most, sizeof(*entries));
 	if (!entries) {

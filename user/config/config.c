@@ -27,8 +27,8 @@ static void config_done_kernel(struct config_kernel *kernel)
 		free(kernel->interfaces[i].name);
 	free(kernel->interfaces);
 	free(kernel->pin_path);
-	free(kernel->deny);
-	free(kernel->allow);
+	free(kernel->acl.deny);
+	free(kernel->acl.allow);
 }
 
 static void config_done_certificate(struct config_certificate *certificate)

@@ -17,6 +17,7 @@
 #include "sluice/abi.h"
 
 enum config_kernel_mode { KERNEL_AUTO, KERNEL_REQUIRED, KERNEL_OFF };
+enum config_cookies { COOKIES_AUTO, COOKIES_ALWAYS, COOKIES_OFF };
 enum config_xdp_mode { XDP_MODE_AUTO, XDP_MODE_NATIVE, XDP_MODE_GENERIC };
 
 struct config_interface {
@@ -25,16 +26,45 @@ struct config_interface {
 	struct config_place place;
 };
 
+/* An access list: its prefixes from the config file and from the files that it names, together. The
+ * supervisor's only: not sent to children. */
+struct config_acl {
+	struct prefix *deny, *allow;
+	size_t n_deny, n_allow;
+	char **deny_files, **allow_files;
+	size_t n_deny_files, n_allow_files;
+	struct config_place place;
+};
+
+/* What evidence makes of a source: shared/sources.h. */
+struct config_penalties {
+	bool enabled;
+	uint32_t threshold;    /* points that bring a penalty */
+	uint32_t half_life_ms; /* of points */
+	uint32_t first_ms, max_ms; /* the first one's length; each further one doubles it, up to max */
+	uint32_t forget_ms;	   /* so long without one halves what counts for the next's length */
+	uint32_t packets_after; /* penalties before all packets are dropped, not only connections; 0: at once */
+	uint32_t bad_percent; /* points must be so much of points and good calls together: shared NAT */
+	uint32_t points[SLUICE_EVIDENCE_MAX]; /* of one piece of evidence */
+	struct prefix *never;		      /* sources that never get one */
+	size_t n_never;
+};
+
 struct config_kernel {
 	enum config_kernel_mode mode;
 	char *pin_path;
 	bool keep; /* leave links and pins at a clean exit */
+	bool xdp_chain; /* attach by libxdp's dispatcher, beside other programs */
+	uint32_t chain_priority; /* ... in this place: lower runs first */
 	struct config_interface *interfaces;
 	size_t n_interfaces;
-	struct prefix *deny, *allow;
-	size_t n_deny, n_allow;
+	struct config_acl acl;
 	struct config_rate per_source; /* of new connections */
+	uint32_t source_connections; /* open at once from one source, on all listeners; 0: any number */
+	struct config_rate strays; /* packets of one source to listeners' addresses, of no connection */
 	uint8_t source_v4_prefix, source_v6_prefix;
+	struct config_penalties penalties;
+	struct config_rate events; /* sampled for `sluicectl events` and `capture` */
 };
 
 /* PEM bytes, read and checked by the supervisor; workers cannot read the files. */
@@ -55,6 +85,9 @@ struct config_listener {
 	struct config_certificate *certificates; /* at least one; e.g. one ECDSA and one RSA */
 	size_t n_certificates;
 	struct config_rate new_connections;
+	enum config_cookies syn_cookies;
+	struct config_rate syn_cookies_above; /* auto: SYNs beyond this rate get them */
+	struct config_acl acl; /* beside the kernel's, for this listener only */
 	/* The group that all its calls go to, as an index into config.groups, or CONFIG_NO_GROUP where
 	 * routes send them to several: XDP's on_all_down goes by it. */
 	uint32_t group;

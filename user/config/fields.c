@@ -32,9 +32,9 @@ static const struct schema_map interface_map = {
 };
 
 static const struct schema_field acl_fields[] = {
-	{ "deny", SCHEMA_CUSTOM, ARRAY_OF(config_kernel, deny, n_deny), .max = SLUICE_MAX_ACL,
+	{ "deny", SCHEMA_CUSTOM, ARRAY_OF(config_kernel, acl.deny, acl.n_deny), .max = SLUICE_MAX_ACL_PREFIXES,
 	  .read = values_read_prefixes },
-	{ "allow", SCHEMA_CUSTOM, ARRAY_OF(config_kernel, allow, n_allow), .max = SLUICE_MAX_ACL,
+	{ "allow", SCHEMA_CUSTOM, ARRAY_OF(config_kernel, acl.allow, acl.n_allow), .max = SLUICE_MAX_ACL_PREFIXES,
 	  .read = values_read_prefixes },
 	{ 0 }
 };

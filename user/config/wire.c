@@ -27,14 +27,14 @@ static void wire_kernel(struct wire *wire, struct config_kernel *kernel)
 		WIRE_ENUM(wire, kernel->interfaces[i].xdp, XDP_MODE_GENERIC + 1);
 		wire_place(wire, &kernel->interfaces[i].place);
 	}
-	n = wire_array(wire, &kernel->deny, &kernel->n_deny, sizeof(*kernel->deny),
-		       SLUICE_MAX_ACL);
+	n = wire_array(wire, &kernel->acl.deny, &kernel->acl.n_deny, sizeof(*kernel->acl.deny),
+		       SLUICE_MAX_ACL_PREFIXES);
 	for (size_t i = 0; i < n && !wire->failed; i++)
-		wire_prefix(wire, &kernel->deny[i]);
-	n = wire_array(wire, &kernel->allow, &kernel->n_allow, sizeof(*kernel->allow),
-		       SLUICE_MAX_ACL);
+		wire_prefix(wire, &kernel->acl.deny[i]);
+	n = wire_array(wire, &kernel->acl.allow, &kernel->acl.n_allow, sizeof(*kernel->acl.allow),
+		       SLUICE_MAX_ACL_PREFIXES);
 	for (size_t i = 0; i < n && !wire->failed; i++)
-		wire_prefix(wire, &kernel->allow[i]);
+		wire_prefix(wire, &kernel->acl.allow[i]);
 	wire_rate(wire, &kernel->per_source);
 	wire_u8(wire, &kernel->source_v4_prefix);
 	wire_u8(wire, &kernel->source_v6_prefix);

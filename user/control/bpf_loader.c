@@ -26,6 +26,7 @@
 #include <unistd.h>
 
 #include "control/bpf_loader_impl.h"
+#include "sluice/trace.h" /* before the skeleton, which has one in it */
 #include "gate.skel.h"
 #include "pick.skel.h"
 
@@ -520,6 +521,8 @@ int bpf_state_fds(const struct bpf *bpf, int fds[STATE_FDS])
 		[STATE_FD_BACKENDS] = MAP_backends,
 		[STATE_FD_ROUTES] = MAP_routes,
 		[STATE_FD_LIMITS] = MAP_call_limits,
+		[STATE_FD_SOURCES] = MAP_source_states,
+		[STATE_FD_SWITCHES] = MAP_switches,
 	};
 	int err = 0;
 

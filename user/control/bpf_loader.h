@@ -55,7 +55,7 @@ void bpf_close(struct bpf *bpf, bool keep);
  * child that keeps them open would hold on to the lock of pin_path. Takes NULL. */
 void bpf_forget(struct bpf *bpf);
 
-/* Duplicates for WORKERS, GROUPS and BACKENDS, owned by the caller; fds[STATE_FD_LEDGER] becomes
+/* Duplicates for all but the LEDGER, owned by the caller; fds[STATE_FD_LEDGER] becomes
  * -1, for state_create_fds to fill. 0 or -errno, then all are -1. */
 int bpf_state_fds(const struct bpf *bpf, int fds[STATE_FDS]);
 
@@ -100,12 +100,12 @@ int bpf_socket_set(struct bpf *bpf, uint32_t listener, uint32_t slot, int fd);
 int bpf_socket_del(struct bpf *bpf, uint32_t listener, uint32_t slot);
 
 /*
- * Makes the ACL exactly this: new and changed entries are put in first, then old ones are taken
- * out, so a prefix that stays is never missing. Where the same prefix is in both lists, deny
- * holds. Whether a non-empty allow list denies all others is each listener's flag
- * SLUICE_LISTENER_ALLOW_LIST. -E2BIG: more than SLUICE_MAX_ACL of a kind, and nothing changed.
+ * Makes access list `acl` (0: the global one, 1 + id: a listener's) exactly this, in one step for
+ * every packet: it is built beside the one in force, and swapped in. Where the same prefix is in
+ * both lists, deny holds; where there is any in allow, sources in none are denied. 0; -E2BIG: more
+ * than SLUICE_MAX_ACL_EXACT or SLUICE_MAX_ACL_PREFIXES of a kind; -errno. Then nothing changed.
  */
-int bpf_acl_replace(struct bpf *bpf, const struct prefix *deny, size_t n_deny,
+int bpf_acl_replace(struct bpf *bpf, uint32_t acl, const struct prefix *deny, size_t n_deny,
 		    const struct prefix *allow, size_t n_allow);
 
 /* Sums over all CPUs. 0 or -errno. */

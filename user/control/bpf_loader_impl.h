@@ -18,9 +18,16 @@
 	X(backends, false)                                                                         \
 	X(routes, false)                                                                           \
 	X(call_limits, false)                                                                      \
+	X(acls, true)                                                                              \
 	X(acl_exact, true)                                                                         \
 	X(acl_v4, true)                                                                            \
 	X(acl_v6, true)                                                                            \
+	X(switches, false)                                                                         \
+	X(vips, true)                                                                              \
+	X(penalties, true)                                                                         \
+	X(source_states, false)                                                                    \
+	X(strays, true)                                                                            \
+	X(events, false)                                                                           \
 	X(sources, true)                                                                           \
 	X(listener_times, true)                                                                    \
 	X(listener_stats, true)                                                                    \

@@ -79,19 +79,23 @@ static void rate_fill(const struct config_rate *rate, __u64 *interval_ns, __u64 
 				0;
 }
 
+static bool listener_has_acl(const struct config_listener *listener)
+{
+	return listener->acl.n_deny || listener->acl.n_allow;
+}
+
 static int set_listeners(struct kernel *kernel, const struct config *config, uint32_t slots)
 {
 	for (size_t i = 0; i < config->n_listeners; i++) {
 		const struct config_listener *listener = &config->listeners[i];
 		struct sluice_listener value = {
 			.id = listener->id,
-			.flags = config->kernel.n_allow ? SLUICE_LISTENER_ALLOW_LIST : 0,
 			.group = listener->group == CONFIG_NO_GROUP ?
 					 SLUICE_GROUP_NONE :
 					 config->groups[listener->group].id,
 			.slots = slots,
-			.v4_prefix = config->kernel.source_v4_prefix,
-			.v6_prefix = config->kernel.source_v6_prefix,
+			.acl = listener_has_acl(listener) ? 1 + listener->id : 0,
+			.source_connections = config->kernel.source_connections,
 		};
 
 		rate_fill(&config->kernel.per_source, &value.source_interval_ns,
@@ -109,14 +113,22 @@ static int set_listeners(struct kernel *kernel, const struct config *config, uin
 	return 0;
 }
 
-static int set_acl(struct kernel *kernel, const struct config *config)
+static int set_acl(struct kernel *kernel, uint32_t id, const struct config_acl *acl)
 {
-	const struct config_kernel *acl = &config->kernel;
-	int ret = bpf_acl_replace(kernel->bpf, acl->deny, acl->n_deny, acl->allow, acl->n_allow);
+	int ret = bpf_acl_replace(kernel->bpf, id, acl->deny, acl->n_deny, acl->allow, acl->n_allow);
 
 	if (ret)
-		log_error("cannot put the ACL into the maps", F_UINT("deny", acl->n_deny),
+		log_error("cannot put an access list into the maps", F_UINT("deny", acl->n_deny),
 			  F_UINT("allow", acl->n_allow), F_ERR(ret));
+	return ret;
+}
+
+static int set_acls(struct kernel *kernel, const struct config *config)
+{
+	int ret = set_acl(kernel, 0, &config->kernel.acl);
+
+	for (size_t i = 0; i < config->n_listeners && !ret; i++)
+		ret = set_acl(kernel, 1 + config->listeners[i].id, &config->listeners[i].acl);
 	return ret;
 }
 
@@ -126,15 +138,9 @@ int kernel_guard(struct kernel *kernel, const struct config *config, uint32_t sl
 
 	if (!kernel->bpf)
 		return 0;
-	if (!with_acl)
-		return set_listeners(kernel, config, slots);
-	/* Entries before the flag that makes them count; the flag away before the entries. */
-	if (config->kernel.n_allow) {
-		ret = set_acl(kernel, config);
-		return ret ? ret : set_listeners(kernel, config, slots);
-	}
-	ret = set_listeners(kernel, config, slots);
-	return ret ? ret : set_acl(kernel, config);
+	/* A list before the listener that points to it. */
+	ret = with_acl ? set_acls(kernel, config) : 0;
+	return ret ? ret : set_listeners(kernel, config, slots);
 }
 
 /* What was last reported of this interface. */

@@ -121,6 +121,8 @@ static void publish_route(struct sluice_route *row, const struct config_route *r
 
 void publish_config(struct state *state, const struct config *config, uint64_t now_ns)
 {
+	state->switches->v4_prefix = config->kernel.source_v4_prefix;
+	state->switches->v6_prefix = config->kernel.source_v6_prefix;
 	for (size_t g = 0; g < config->n_groups; g++)
 		publish_group(state, &config->groups[g], now_ns);
 	for (size_t l = 0; l < config->n_listeners; l++) {

@@ -290,6 +290,9 @@ static int bring_up(struct supervisor *supervisor, struct config *config)
 	ret = supervisor->ids ? state_create_fds(supervisor->state_fds) : -ENOMEM;
 	if (!ret)
 		ret = state_map(&supervisor->state, supervisor->state_fds);
+	if (!ret && getrandom(supervisor->state.switches->hash_key,
+			      sizeof(supervisor->state.switches->hash_key), 0) < 0)
+		ret = -errno;
 	if (!ret)
 		ret = tickets_init(&supervisor->tickets);
 	if (!ret && getrandom(supervisor->hash_key, sizeof(supervisor->hash_key), 0) !=

@@ -29,6 +29,9 @@ static const struct {
 	[STATE_FD_ROUTES] = { "sluice-routes", sizeof(struct sluice_route) * SLUICE_MAX_ROUTES },
 	[STATE_FD_LIMITS] = { "sluice-call-limits",
 			      sizeof(struct sluice_limit_set) * SLUICE_LIMIT_SETS },
+	[STATE_FD_SOURCES] = { "sluice-source-states",
+			       sizeof(struct sluice_source_set) * SLUICE_SOURCE_SETS },
+	[STATE_FD_SWITCHES] = { "sluice-switches", sizeof(struct sluice_switches) },
 	[STATE_FD_LEDGER] = { "sluice-ledger", sizeof(struct state_ledger) * SLUICE_MAX_WORKERS },
 };
 
@@ -100,6 +103,8 @@ int state_map(struct state *state, const int fds[STATE_FDS])
 	state->backends = maps[STATE_FD_BACKENDS];
 	state->routes = maps[STATE_FD_ROUTES];
 	state->limits = maps[STATE_FD_LIMITS];
+	state->sources = maps[STATE_FD_SOURCES];
+	state->switches = maps[STATE_FD_SWITCHES];
 	state->ledger = maps[STATE_FD_LEDGER];
 	return 0;
 out:
@@ -120,6 +125,8 @@ void state_unmap(struct state *state)
 	maps[STATE_FD_BACKENDS] = state->backends;
 	maps[STATE_FD_ROUTES] = state->routes;
 	maps[STATE_FD_LIMITS] = state->limits;
+	maps[STATE_FD_SOURCES] = state->sources;
+	maps[STATE_FD_SWITCHES] = state->switches;
 	maps[STATE_FD_LEDGER] = state->ledger;
 	for (i = 0; i < STATE_FDS; i++)
 		if (maps[i])

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * state.h - the facts that all processes share, as mapped memory: the workers, groups, backends,
- * routes and call_limits maps. The memory is that of BPF maps (BPF_F_MMAPABLE arrays) or, without
+ * routes, call_limits, source_states and switches maps. The memory is that of BPF maps (BPF_F_MMAPABLE arrays) or, without
  * BPF, of memfds with the same structs; nobody here can tell which. Reading it takes no system call.
  *
  * Each word has one writer (abi.h says which) or is changed by the atomics below. Besides, the
@@ -23,6 +23,8 @@ enum state_fd {
 	STATE_FD_BACKENDS,
 	STATE_FD_ROUTES,
 	STATE_FD_LIMITS,
+	STATE_FD_SOURCES,
+	STATE_FD_SWITCHES,
 	STATE_FD_LEDGER,
 	STATE_FDS
 };
@@ -50,6 +52,8 @@ struct state {
 	struct sluice_backend *backends; /* SLUICE_MAX_BACKENDS */
 	struct sluice_route *routes;	 /* SLUICE_MAX_ROUTES */
 	struct sluice_limit_set *limits; /* SLUICE_LIMIT_SETS: call_limit.h */
+	struct sluice_source_set *sources; /* SLUICE_SOURCE_SETS: sources.h */
+	struct sluice_switches *switches;  /* one */
 	struct state_ledger *ledger;	 /* SLUICE_MAX_WORKERS */
 };
 

@@ -584,10 +584,10 @@ static void counts_beyond_the_maps_are_refused(void **state)
 
 	len = (size_t)sprintf(text, A_LISTENER A_GROUP "kernel:\n  interfaces: [{name: a}]\n"
 			      "  acl: {deny: [");
-	for (unsigned i = 0; i < SLUICE_MAX_ACL / 2 + 1; i++)
+	for (unsigned i = 0; i < SLUICE_MAX_ACL_PREFIXES / 2 + 1; i++)
 		len += (size_t)sprintf(text + len, "10.%u.%u.%u,", i >> 16, i >> 8 & 255, i & 255);
 	len += (size_t)sprintf(text + len, "], allow: [");
-	for (unsigned i = 0; i < SLUICE_MAX_ACL / 2; i++)
+	for (unsigned i = 0; i < SLUICE_MAX_ACL_PREFIXES / 2; i++)
 		len += (size_t)sprintf(text + len, "11.%u.%u.%u,", i >> 16, i >> 8 & 255, i & 255);
 	len += (size_t)sprintf(text + len, "]}\n");
 	config_unref(help_read(text, len, &report));

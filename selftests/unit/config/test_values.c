@@ -29,8 +29,8 @@ static void defaults_hold_where_a_key_is_absent(void **state)
 	assert_string_equal(kernel->pin_path, "/sys/fs/bpf/sluice");
 	assert_false(kernel->keep);
 	assert_int_equal(kernel->n_interfaces, 0);
-	assert_int_equal(kernel->n_deny, 0);
-	assert_int_equal(kernel->n_allow, 0);
+	assert_int_equal(kernel->acl.n_deny, 0);
+	assert_int_equal(kernel->acl.n_allow, 0);
 	assert_int_equal(kernel->per_source.interval_ns, 0);
 	assert_int_equal(kernel->source_v4_prefix, 32);
 	assert_int_equal(kernel->source_v6_prefix, 64);
@@ -166,13 +166,13 @@ static void the_process_keys_are_read(void **state)
 	assert_int_equal(kernel->interfaces[1].xdp, XDP_MODE_GENERIC);
 	assert_int_equal(kernel->interfaces[2].xdp, XDP_MODE_AUTO);
 	assert_int_equal(kernel->interfaces[1].place.line, 11);
-	assert_int_equal(kernel->n_deny, 3);
-	assert_string_equal(prefix_format(&kernel->deny[0], text, sizeof(text)), "203.0.113.0/24");
-	assert_string_equal(prefix_format(&kernel->deny[1], text, sizeof(text)),
+	assert_int_equal(kernel->acl.n_deny, 3);
+	assert_string_equal(prefix_format(&kernel->acl.deny[0], text, sizeof(text)), "203.0.113.0/24");
+	assert_string_equal(prefix_format(&kernel->acl.deny[1], text, sizeof(text)),
 			    "2001:db8:bad::/48");
-	assert_int_equal(kernel->deny[2].len, 32);
-	assert_int_equal(kernel->n_allow, 1);
-	assert_int_equal(kernel->allow[0].len, 0);
+	assert_int_equal(kernel->acl.deny[2].len, 32);
+	assert_int_equal(kernel->acl.n_allow, 1);
+	assert_int_equal(kernel->acl.allow[0].len, 0);
 	assert_int_equal(kernel->per_source.interval_ns, 10000000);
 	assert_int_equal(kernel->per_source.burst, 200);
 	assert_int_equal(kernel->source_v4_prefix, 24);

@@ -113,8 +113,8 @@ static void a_round_trip_loses_nothing(void **state)
 	assert_int_equal(copy->log_level, LOG_WARN);
 	assert_true(copy->kernel.keep);
 	assert_string_equal(copy->kernel.interfaces[1].name, "eth2");
-	assert_int_equal(copy->kernel.n_deny, 2);
-	assert_memory_equal(&copy->kernel.deny[1], &config->kernel.deny[1], sizeof(struct prefix));
+	assert_int_equal(copy->kernel.acl.n_deny, 2);
+	assert_memory_equal(&copy->kernel.acl.deny[1], &config->kernel.acl.deny[1], sizeof(struct prefix));
 	assert_int_equal(copy->kernel.per_source.burst, 100);
 	assert_true(addr_equal(&copy->listeners[0].address, &config->listeners[0].address));
 	assert_true(copy->listeners[0].group == CONFIG_NO_GROUP);

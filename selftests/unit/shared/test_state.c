@@ -65,7 +65,8 @@ static void test_descriptors_given_are_kept(void **state)
 {
 	int mine[STATE_FDS] = { fds[STATE_FD_WORKERS], fds[STATE_FD_GROUPS],
 				fds[STATE_FD_BACKENDS], fds[STATE_FD_ROUTES],
-				fds[STATE_FD_LIMITS], -1 };
+				fds[STATE_FD_LIMITS], fds[STATE_FD_SOURCES],
+				fds[STATE_FD_SWITCHES], -1 };
 	struct state other;
 
 	(void)state;
@@ -96,16 +97,17 @@ static void test_no_process_can_shrink_it_under_the_others(void **state)
 
 static void test_create_and_map_leave_nothing_behind_on_failure(void **state)
 {
-	int none[STATE_FDS] = { -1, -1, -1, -1, -1, -1 }, bad[STATE_FDS], i, lowest;
+	int none[STATE_FDS], bad[STATE_FDS], i, lowest;
 	struct rlimit limit, tight;
 	struct state other;
 
 	(void)state;
+	memset(none, 0xff, sizeof(none));
 	lowest = dup(0);
 	close(lowest);
 	getrlimit(RLIMIT_NOFILE, &limit);
 	tight = limit;
-	tight.rlim_cur = (rlim_t)lowest + 2; /* room for two of the six */
+	tight.rlim_cur = (rlim_t)lowest + 2; /* room for two of them */
 	setrlimit(RLIMIT_NOFILE, &tight);
 	assert_int_equal(state_create_fds(none), -EMFILE);
 	setrlimit(RLIMIT_NOFILE, &limit);
