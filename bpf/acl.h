@@ -19,9 +19,13 @@
 
 enum acl_verdict { ACL_ADMITS, ACL_DENIES, ACL_DOES_NOT_ALLOW };
 
-static __always_inline __u32 acl_answer(const struct sluice_acl_entry *entry)
+static __always_inline __u32 acl_answer(const struct sluice_acl_entry *entry, __u32 acl)
 {
-	return entry ? entry->action | entry->prefixlen << 8 : 0;
+	if (!entry)
+		return 0;
+	TRACE(SLUICE_TRACE_ACL, acl_expires_ns[!!acl] = entry->expires_ns);
+	TRACE(SLUICE_TRACE_ACL, acl_live[!!acl] = entry->live);
+	return entry->action | entry->prefixlen << 8;
 }
 
 /* The longest match in one list. Verified by itself, so that it is walked once, not once a list.
@@ -42,14 +46,14 @@ __noinline __u32 acl_search(const struct packet *packet, __u32 acl)
 		__builtin_memcpy(key.address, packet->source, sizeof(key.address));
 		entries = bpf_map_lookup_elem(&acl_exact, &row);
 		if (entries)
-			answer = acl_answer(bpf_map_lookup_elem(entries, &key));
+			answer = acl_answer(bpf_map_lookup_elem(entries, &key), acl);
 	}
 	if (!answer && packet->ipv4 && (active & SLUICE_ACL_HAS_V4)) {
 		struct sluice_acl_v4_key key = { .prefixlen = 32, .address = packet->source[3] };
 
 		entries = bpf_map_lookup_elem(&acl_v4, &row);
 		if (entries)
-			answer = acl_answer(bpf_map_lookup_elem(entries, &key));
+			answer = acl_answer(bpf_map_lookup_elem(entries, &key), acl);
 	}
 	if (!answer && !packet->ipv4 && (active & SLUICE_ACL_HAS_V6)) {
 		struct sluice_acl_v6_key key = { .prefixlen = 128 };
@@ -57,7 +61,7 @@ __noinline __u32 acl_search(const struct packet *packet, __u32 acl)
 		__builtin_memcpy(key.address, packet->source, sizeof(key.address));
 		entries = bpf_map_lookup_elem(&acl_v6, &row);
 		if (entries)
-			answer = acl_answer(bpf_map_lookup_elem(entries, &key));
+			answer = acl_answer(bpf_map_lookup_elem(entries, &key), acl);
 	}
 	return active & SLUICE_ACL_ALLOW_LIST ? answer | ACL_ALLOW_LIST : answer;
 }

@@ -82,11 +82,9 @@ static __always_inline bool cookie_wanted(const struct sluice_listener *listener
 		TRACE(SLUICE_TRACE_COOKIE, cookie_why = SLUICE_COOKIE_RATE);
 		return true;
 	}
-	if ((listener->flags & SLUICE_LISTENER_COOKIES_PROBE) &&
-	    bpf_get_prandom_u32() % COOKIE_PROBE_ONE_IN == 0) {
-		TRACE(SLUICE_TRACE_COOKIE, cookie_why = SLUICE_COOKIE_PROBE);
+	if ((listener->flags & SLUICE_LISTENER_COOKIES_PROBE) && !tracing &&
+	    bpf_get_prandom_u32() % COOKIE_PROBE_ONE_IN == 0)
 		return true;
-	}
 	TRACE(SLUICE_TRACE_COOKIE, cookie_why = SLUICE_COOKIE_CALM);
 	return false;
 }
@@ -98,6 +96,8 @@ __noinline __s64 cookie_generate(struct xdp_md *ctx, const struct packet *packet
 	struct bpf_sock *socket;
 	__s64 cookie = -22; /* EINVAL */
 
+	if (tracing)
+		return given.cookie;
 	if (!packet || !cookie_load(ctx, packet, &headers))
 		return cookie;
 	socket = cookie_socket(ctx, packet);
@@ -133,25 +133,21 @@ __noinline bool cookie_answer(struct xdp_md *ctx, const struct packet *packet, _
 	return answer_make(ctx, packet, &answer);
 }
 
-/* What a segment to a listener belongs to. */
-enum cookie_owner {
-	COOKIE_OWNER_CONNECTION, /* a connection, or a handshake under way */
-	COOKIE_OWNER_COOKIE,	 /* a listening socket, and it brings a valid cookie */
-	COOKIE_OWNER_NONE,
-};
-
+/* What a segment to a listener belongs to: enum cookie_owner. */
 __noinline int cookie_owner(struct xdp_md *ctx, const struct packet *packet)
 {
 	struct cookie_headers headers;
 	struct bpf_sock *socket;
 	int owner = COOKIE_OWNER_CONNECTION;
 
+	TRACE(SLUICE_TRACE_SOCKET, socket_state = given.socket_state);
+	if (tracing)
+		return given.owner;
 	if (!packet || !cookie_load(ctx, packet, &headers))
 		return COOKIE_OWNER_NONE;
 	socket = cookie_socket(ctx, packet);
 	if (!socket)
 		return COOKIE_OWNER_NONE;
-	TRACE(SLUICE_TRACE_SOCKET, socket_state = socket->state);
 	if (socket->state == COOKIE_TCP_LISTEN) {
 		owner = COOKIE_OWNER_NONE;
 		if (!bpf_tcp_check_syncookie(socket, headers.ip, cookie_ip_bytes(packet),

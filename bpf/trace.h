@@ -15,6 +15,7 @@
 /* Set before loading by who wants the account; false is a constant to the verifier, which then drops
  * what depends on it. */
 const volatile bool tracing;
+const volatile struct sluice_trace_given given;
 struct sluice_trace trace;
 
 #define TRACE(step, assignment)                                                                    \
