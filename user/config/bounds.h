@@ -8,6 +8,7 @@
 
 #define BOUNDS_CERTIFICATES 4
 #define BOUNDS_INTERFACES   64
+#define BOUNDS_ACL_FILES    64	/* of one list and action */
 #define BOUNDS_ROUTES	    4096 /* of a listener, besides its group */
 #define BOUNDS_TEXTS	    256	 /* of one condition: any of so many */
 #define BOUNDS_CONDITIONS   32	 /* on metadata, of one route */

@@ -41,7 +41,7 @@ void check_unique_names(struct reporter *reporter, const struct node *sequence, 
 uint32_t check_group(const struct check *check, const struct node *reference);
 
 /* The kernel mapping. */
-void check_kernel(struct reporter *reporter, const struct config *config, const struct node *root);
+void check_kernel(struct reporter *reporter, struct config *config, const struct node *root);
 /* Warns of routes that no call can take. n_file: those that stand under routes; the one behind them
  * is the listener's group, which node (or NULL) names. */
 void check_shadows(struct reporter *reporter, const struct config_listener *listener, size_t n_file,

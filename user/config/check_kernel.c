@@ -55,7 +55,7 @@ static size_t check_collect(struct check_prefix *entries, size_t n, const struct
 }
 
 /* The longest prefix decides, so one in both lists decides nothing. */
-static void check_acl(struct reporter *reporter, const struct config_kernel *kernel,
+static void check_acl(struct reporter *reporter, const struct config_acl *list,
 		      const struct node *acl)
 {
 	const struct node *deny = node_get(acl, "deny"), *allow = node_get(acl, "allow");
@@ -63,13 +63,13 @@ static void check_acl(struct reporter *reporter, const struct config_kernel *ker
 	struct check_prefix *entries;
 	char quoted[REPORT_QUOTE_MAX];
 
-	if (kernel->acl.n_deny + kernel->acl.n_allow > SLUICE_MAX_ACL_PREFIXES) {
+	if (list->n_deny + list->n_allow > SLUICE_MAX_ACL_PREFIXES) {
 		report_error(reporter, acl->place,
 			     "%zu prefixes in deny and allow together, want at most %d",
-			     kernel->acl.n_deny + kernel->acl.n_allow, SLUICE_MAX_ACL_PREFIXES);
+			     list->n_deny + list->n_allow, SLUICE_MAX_ACL_PREFIXES);
 		return;
 	}
-	if (!kernel->acl.n_deny || !kernel->acl.n_allow)
+	if (!list->n_deny || !list->n_allow)
 		return;
 	entries = calloc(most, sizeof(*entries));
 	if (!entries) {
@@ -92,11 +92,24 @@ static void check_acl(struct reporter *reporter, const struct config_kernel *ker
 }
 
 /* Limits that stand in the file and are not held are a trap. */
+static void check_unheld_keys(struct reporter *reporter, const struct node *mapping,
+			      const char *const *keys, const char *without)
+{
+	for (; *keys; keys++) {
+		const struct node *child = node_get(mapping, *keys);
+
+		if (child)
+			report_warning(reporter, child->key_place, "%s has no effect %s", *keys,
+				       without);
+	}
+}
+
 static void check_unheld(struct reporter *reporter, const struct config *config,
 			 const struct node *root)
 {
-	static const char *const keys[] = { "acl", "per_source" };
-	const struct node *kernel = node_get(root, "kernel");
+	static const char *const kernel_keys[] = { "acl", "per_source", "strays", "events", NULL };
+	static const char *const listener_keys[] = { "new_connections", "syn_cookies",
+						     "syn_cookies_above", "acl", NULL };
 	const struct node *listeners = node_get(root, "listeners"), *item;
 	const char *without;
 
@@ -106,26 +119,50 @@ static void check_unheld(struct reporter *reporter, const struct config *config,
 		without = "without kernel interfaces";
 	else
 		return;
-	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
-		const struct node *child = node_get(kernel, keys[i]);
-
-		if (child)
-			report_warning(reporter, child->key_place, "%s has no effect %s", keys[i],
-				       without);
-	}
+	check_unheld_keys(reporter, node_get(root, "kernel"), kernel_keys, without);
 	if (!listeners)
 		return;
-	node_for_each(item, listeners) {
-		const struct node *child = node_get(item, "new_connections");
+	node_for_each(item, listeners)
+		check_unheld_keys(reporter, item, listener_keys, without);
+}
 
-		if (child)
-			report_warning(reporter, child->key_place,
-				       "new_connections has no effect %s", without);
+/* Defaults have the burst that they would have if they were written. */
+static void check_default_burst(struct config_rate *rate)
+{
+	if (rate->interval_ns && !rate->burst)
+		rate->burst = (uint32_t)(1000000000 / rate->interval_ns);
+}
+
+static void check_cookies(struct reporter *reporter, struct config *config,
+			  const struct node *listeners)
+{
+	const struct node *item;
+	size_t i = 0;
+
+	for (; i < config->n_listeners; i++)
+		check_default_burst(&config->listeners[i].syn_cookies_above);
+	if (!config->n_listeners)
+		return;
+	i = 0;
+	node_for_each(item, listeners) {
+		const struct node *above = node_get(item, "syn_cookies_above");
+
+		if (config->listeners[i++].syn_cookies != COOKIES_AUTO && above)
+			report_warning(reporter, above->key_place,
+				       "syn_cookies_above has no effect without syn_cookies: auto");
 	}
 }
 
-void check_kernel(struct reporter *reporter, const struct config *config, const struct node *root)
+void check_kernel(struct reporter *reporter, struct config *config, const struct node *root)
 {
-	check_acl(reporter, &config->kernel, node_get(node_get(root, "kernel"), "acl"));
+	const struct node *listeners = node_get(root, "listeners"), *item;
+	size_t i = 0;
+
+	check_acl(reporter, &config->kernel.acl, node_get(node_get(root, "kernel"), "acl"));
+	if (config->n_listeners)
+		node_for_each(item, listeners)
+			check_acl(reporter, &config->listeners[i++].acl, node_get(item, "acl"));
+	check_default_burst(&config->kernel.events);
+	check_cookies(reporter, config, listeners);
 	check_unheld(reporter, config, root);
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * config.c - the life of a struct config: references, and freeing all that it holds. One thread a
- * process, so the count is a plain number.
+ * config.c - the life of a struct config: references, copies, and freeing all that it holds. One thread
+ * a process, so counts are plain numbers.
  */
 #include "config/config.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,14 +22,68 @@ static void config_free_secret(uint8_t *bytes, size_t len)
 	free(bytes);
 }
 
+static void config_done_acl(struct config_acl *acl)
+{
+	if (acl->shared && --*acl->shared)
+		return;
+	for (size_t i = 0; i < acl->n_deny_files; i++)
+		free(acl->deny_files[i].path);
+	for (size_t i = 0; i < acl->n_allow_files; i++)
+		free(acl->allow_files[i].path);
+	free(acl->deny_files);
+	free(acl->allow_files);
+	free(acl->deny);
+	free(acl->allow);
+	free(acl->shared);
+}
+
+static int config_share_acl(struct config_acl *to, struct config_acl *from)
+{
+	if (!from->deny && !from->allow && !from->deny_files && !from->allow_files)
+		return 0;
+	if (!from->shared) {
+		from->shared = malloc(sizeof(*from->shared));
+		if (!from->shared)
+			return -ENOMEM;
+		*from->shared = 1;
+	}
+	++*from->shared;
+	*to = *from;
+	return 0;
+}
+
+struct config *config_clone(const struct config *config)
+{
+	struct config *source = (struct config *)config; /* its counts go up */
+	struct config *clone = NULL;
+	uint8_t *bytes;
+	size_t len;
+	int err;
+
+	if (config_encode(config, &bytes, &len))
+		return NULL;
+	clone = config_decode(bytes, len);
+	explicit_bzero(bytes, len);
+	free(bytes);
+	if (!clone)
+		return NULL;
+	err = config_share_acl(&clone->kernel.acl, &source->kernel.acl);
+	for (size_t i = 0; i < clone->n_listeners && !err; i++)
+		err = config_share_acl(&clone->listeners[i].acl, &source->listeners[i].acl);
+	if (!err)
+		return clone;
+	config_unref(clone);
+	return NULL;
+}
+
 static void config_done_kernel(struct config_kernel *kernel)
 {
 	for (size_t i = 0; i < kernel->n_interfaces; i++)
 		free(kernel->interfaces[i].name);
 	free(kernel->interfaces);
 	free(kernel->pin_path);
-	free(kernel->acl.deny);
-	free(kernel->acl.allow);
+	free(kernel->penalties.never);
+	config_done_acl(&kernel->acl);
 }
 
 static void config_done_certificate(struct config_certificate *certificate)
@@ -94,6 +149,7 @@ static void config_done_listener(struct config_listener *listener)
 	for (size_t i = 0; i < listener->n_routes; i++)
 		config_done_route(&listener->routes[i]);
 	free(listener->routes);
+	config_done_acl(&listener->acl);
 	free(listener->client_ca_path);
 	free(listener->client_ca_pem);
 	free(listener->name);

@@ -26,14 +26,21 @@ struct config_interface {
 	struct config_place place;
 };
 
-/* An access list: its prefixes from the config file and from the files that it names, together. The
- * supervisor's only: not sent to children. */
+struct config_acl_file {
+	char *path;
+	size_t end; /* its prefixes are those before this one, behind the file's before it */
+	struct config_place place; /* where the config names it */
+};
+
+/* An access list: its prefixes from the config file, then those from the files that it names. The
+ * supervisor's only: not sent to children; clones of a config have the same arrays. */
 struct config_acl {
 	struct prefix *deny, *allow;
 	size_t n_deny, n_allow;
-	char **deny_files, **allow_files;
+	struct config_acl_file *deny_files, *allow_files;
 	size_t n_deny_files, n_allow_files;
 	struct config_place place;
+	unsigned *shared; /* how many configs have these arrays; NULL: one */
 };
 
 /* What evidence makes of a source: shared/sources.h. */
@@ -310,7 +317,8 @@ void config_unref(struct config *config); /* takes NULL; wipes key material */
 int config_encode(const struct config *config, uint8_t **out, size_t *out_len);
 struct config *config_decode(const uint8_t *bytes, size_t len);
 
-/* A deep copy with refs 1 (encode, then decode), for the supervisor to resolve. NULL: no memory. */
+/* A deep copy with refs 1 (the access lists are shared, not copied), for the supervisor to resolve.
+ * NULL: no memory. */
 struct config *config_clone(const struct config *config);
 
 #endif

@@ -1,77 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fields.c - see fields.h: the tables of the top level and of the kernel's part. docs/CONFIG.md
- * says the same in words; a test holds the two together.
+ * fields.c - see fields.h: the tables of the top level. docs/CONFIG.md says the same in words; a test
+ * holds the two together.
  */
 #include "config/fields.h"
 
-#include "config/bounds.h"
 #include "config/fields_tables.h"
 #include "config/values.h"
-
-/* kernel */
-
-static const struct schema_choice kernel_modes[] = {
-	{ "auto", KERNEL_AUTO }, { "required", KERNEL_REQUIRED }, { "off", KERNEL_OFF }, { 0 }
-};
-static const struct schema_choice xdp_modes[] = {
-	{ "auto", XDP_MODE_AUTO }, { "native", XDP_MODE_NATIVE }, { "generic", XDP_MODE_GENERIC },
-	{ 0 }
-};
-
-static const struct schema_field interface_fields[] = {
-	{ "name", SCHEMA_TEXT, SCHEMA_REQUIRED, AT(config_interface, name), .example = "eth0",
-	  .check = values_check_interface },
-	{ "xdp", SCHEMA_CHOICE, NUMBER(config_interface, xdp), .choices = xdp_modes,
-	  .preset = XDP_MODE_AUTO },
-	{ 0 }
-};
-static const struct schema_map interface_map = {
-	.what = "interface", .size = sizeof(struct config_interface),
-	.place_offset = offsetof(struct config_interface, place), .fields = interface_fields,
-};
-
-static const struct schema_field acl_fields[] = {
-	{ "deny", SCHEMA_CUSTOM, ARRAY_OF(config_kernel, acl.deny, acl.n_deny), .max = SLUICE_MAX_ACL_PREFIXES,
-	  .read = values_read_prefixes },
-	{ "allow", SCHEMA_CUSTOM, ARRAY_OF(config_kernel, acl.allow, acl.n_allow), .max = SLUICE_MAX_ACL_PREFIXES,
-	  .read = values_read_prefixes },
-	{ 0 }
-};
-static const struct schema_map acl_map = {
-	.what = "acl", .place_offset = SCHEMA_NO_PLACE, .fields = acl_fields,
-};
-
-static const struct schema_field per_source_fields[] = {
-	{ "new_connections", SCHEMA_RATE, SCHEMA_REQUIRED, AT(config_kernel, per_source), .min = 1,
-	  .max = 1000000, .example = "100/s" },
-	{ "burst", SCHEMA_UINT, NUMBER(config_kernel, per_source.burst), .min = 1,
-	  .max = 1000000 },
-	{ "ipv4_prefix", SCHEMA_UINT, NUMBER(config_kernel, source_v4_prefix), .max = 32,
-	  .preset = 32 },
-	{ "ipv6_prefix", SCHEMA_UINT, NUMBER(config_kernel, source_v6_prefix), .max = 128,
-	  .preset = 64 },
-	{ 0 }
-};
-static const struct schema_map per_source_map = {
-	.what = "per_source", .place_offset = SCHEMA_NO_PLACE, .fields = per_source_fields,
-};
-
-static const struct schema_field kernel_fields[] = {
-	{ "mode", SCHEMA_CHOICE, NUMBER(config_kernel, mode), .choices = kernel_modes,
-	  .preset = KERNEL_AUTO },
-	{ "pin_path", SCHEMA_TEXT, AT(config_kernel, pin_path), .preset_text = "/sys/fs/bpf/sluice",
-	  .example = "/sys/fs/bpf/sluice", .check = values_check_path },
-	{ "keep", SCHEMA_BOOL, NUMBER(config_kernel, keep) },
-	{ "interfaces", SCHEMA_LIST, ARRAY_OF(config_kernel, interfaces, n_interfaces),
-	  .max = BOUNDS_INTERFACES, .map = &interface_map },
-	{ "acl", SCHEMA_MAP, .map = &acl_map },
-	{ "per_source", SCHEMA_MAP, .map = &per_source_map },
-	{ 0 }
-};
-static const struct schema_map kernel_map = {
-	.what = "kernel", .place_offset = SCHEMA_NO_PLACE, .fields = kernel_fields,
-};
 
 /* the top level */
 
@@ -156,7 +91,7 @@ static const struct schema_field config_fields[] = {
 	{ "drain", SCHEMA_MAP, .map = &drain_map },
 	{ "errors", SCHEMA_MAP, .map = &errors_map },
 	{ "limits", SCHEMA_MAP, .map = &limits_map },
-	{ "kernel", SCHEMA_MAP, AT(config, kernel), .map = &kernel_map },
+	{ "kernel", SCHEMA_MAP, AT(config, kernel), .map = &fields_kernel },
 	{ 0 }
 };
 const struct schema_map fields_config = {

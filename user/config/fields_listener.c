@@ -8,6 +8,9 @@
 #include "config/values.h"
 
 static const struct schema_choice listener_protocols[] = { { "https", 0 }, { 0 } };
+static const struct schema_choice cookie_modes[] = {
+	{ "auto", COOKIES_AUTO }, { "always", COOKIES_ALWAYS }, { "off", COOKIES_OFF }, { 0 }
+};
 
 static const struct schema_field certificate_fields[] = {
 	{ "chain", SCHEMA_TEXT, SCHEMA_REQUIRED, AT(config_certificate, chain_path),
@@ -101,6 +104,11 @@ static const struct schema_field listener_fields[] = {
 	  .example = "{chain: /etc/sluice/tls/chain.pem, key: /etc/sluice/tls/key.pem}" },
 	{ "new_connections", SCHEMA_RATE, AT(config_listener, new_connections), .min = 1,
 	  .max = 1000000 },
+	{ "syn_cookies", SCHEMA_CHOICE, NUMBER(config_listener, syn_cookies),
+	  .choices = cookie_modes, .preset = COOKIES_AUTO },
+	{ "syn_cookies_above", SCHEMA_RATE, AT(config_listener, syn_cookies_above), .min = 1,
+	  .max = 10000000, .preset = 10000 },
+	{ "acl", SCHEMA_MAP, AT(config_listener, acl), .map = &fields_acl },
 	{ "client_certificates", SCHEMA_MAP, .map = &client_certificates_map },
 	{ "trusted_hops", SCHEMA_UINT, NUMBER(config_listener, trusted_hops), .max = 16 },
 	{ "request_id", SCHEMA_BOOL, NUMBER(config_listener, request_id), .preset = true },

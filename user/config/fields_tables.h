@@ -19,7 +19,9 @@
 #define NUMBER(type, member) AT(type, member), .width = sizeof(((struct type *)NULL)->member)
 #define ARRAY_OF(type, member, count) AT(type, member), .count_offset = offsetof(struct type, count)
 
-/* Of a struct config_listener, config_route, config_group and config_certificate. */
+/* Of a struct config_kernel, config_acl, config_listener, config_group and config_certificate. */
+extern const struct schema_map fields_kernel;
+extern const struct schema_map fields_acl;
 extern const struct schema_map fields_listener;
 extern const struct schema_map fields_group;
 extern const struct schema_map fields_certificate;

@@ -48,6 +48,14 @@ static void schema_store_text(struct reporter *reporter, void *object,
 	*at = copy;
 }
 
+/* The burst stays 0 here, so that one that is read before the rate is known as such: check.c. */
+static void schema_preset_rate(const struct schema_field *field, void *object)
+{
+	struct config_rate *rate = (struct config_rate *)((char *)object + field->offset);
+
+	rate->interval_ns = field->preset ? 1000000000ull / field->preset : 0;
+}
+
 void schema_preset(struct reporter *reporter, const struct schema_map *map, void *object)
 {
 	for (const struct schema_field *field = map->fields; field->key; field++) {
@@ -71,8 +79,10 @@ void schema_preset(struct reporter *reporter, const struct schema_map *map, void
 			schema_preset(reporter, field->map, (char *)object + field->offset);
 			break;
 		case SCHEMA_RATE:
+			schema_preset_rate(field, object);
+			break;
 		case SCHEMA_LIST:
-			break; /* zero: no limit, none */
+			break; /* none */
 		}
 	}
 }

@@ -43,7 +43,7 @@ struct schema_field {
 	size_t offset; /* in the struct of the map */
 	size_t width;  /* of an integer: 1, 2, 4 or 8 bytes */
 	uint64_t min, max; /* of a number; of a list's length */
-	uint64_t preset;   /* the default of numbers, bools and choices */
+	uint64_t preset;   /* the default of numbers, bools and choices; of a rate, how many a second */
 	const char *preset_text; /* the default of texts; NULL: NULL */
 	const struct schema_choice *choices; /* up to one without a name */
 	const struct schema_map *map;	     /* of SCHEMA_MAP, and of a list's items */

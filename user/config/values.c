@@ -265,6 +265,47 @@ void values_read_prefixes(struct reporter *reporter, const struct schema_field *
 			(*count)++;
 }
 
+void values_read_acl_files(struct reporter *reporter, const struct schema_field *field,
+			   const struct node *node, void *object)
+{
+	struct config_acl_file **items = values_at(object, field);
+	size_t *count = values_count(object, field);
+	const struct node *item;
+
+	if (node->kind != NODE_SEQUENCE) {
+		schema_wrong_type(reporter, field->key, node,
+				  "a sequence of files: [/etc/sluice/acl/list.txt]");
+		return;
+	}
+	if (node->n_children > field->max) {
+		report_error(reporter, node->place, "%s has %zu files, want at most %zu",
+			     field->key, node->n_children, (size_t)field->max);
+		return;
+	}
+	if (!node->n_children)
+		return;
+	*items = calloc(node->n_children, sizeof(**items));
+	if (!*items) {
+		report_no_memory(reporter);
+		return;
+	}
+	node_for_each(item, node) {
+		const struct schema_field one = { field->key, SCHEMA_TEXT,
+						  .example = "/etc/sluice/acl/list.txt" };
+		const char *path = values_text(reporter, &one, item);
+		struct config_acl_file *file = &(*items)[*count];
+
+		if (path && !*path)
+			report_error(reporter, item->place, "%s \"\" is empty, want a file's path",
+				     field->key);
+		if (!path || !*path)
+			continue;
+		file->path = values_copy(reporter, path, false);
+		file->place = item->place;
+		*count += file->path != NULL;
+	}
+}
+
 void values_read_group_reference(struct reporter *reporter, const struct schema_field *field,
 				 const struct node *node, void *object)
 {

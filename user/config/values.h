@@ -44,6 +44,9 @@ void values_read_code(struct reporter *reporter, const struct schema_field *fiel
 		      const struct node *node, void *object);
 void values_read_prefixes(struct reporter *reporter, const struct schema_field *field,
 			  const struct node *node, void *object);
+/* The array of struct config_acl_file. */
+void values_read_acl_files(struct reporter *reporter, const struct schema_field *field,
+			   const struct node *node, void *object);
 /* Checked against the groups when all are read: check.c. */
 void values_read_group_reference(struct reporter *reporter, const struct schema_field *field,
 				 const struct node *node, void *object);

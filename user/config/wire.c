@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * wire.c - config_encode, config_decode, config_clone: a config as a flat byte string for the
+ * wire.c - config_encode, config_decode: a config as a flat byte string for the
  * channel. One description of the struct serves all directions (measure, write, read), so they
  * cannot drift apart. Both ends are the same binary on the same machine: host byte order.
  * The pieces are in wire_base.c, routes in wire_route.c, groups in wire_group.c.
@@ -11,8 +11,29 @@
 
 #include "config/wire_base.h"
 
-#define WIRE_MAGIC 0x32676663656c73ull /* changes with the form */
+#define WIRE_MAGIC 0x33676663656c73ull /* changes with the form */
 
+static void wire_penalties(struct wire *wire, struct config_penalties *penalties)
+{
+	size_t n;
+
+	wire_bool(wire, &penalties->enabled);
+	wire_u32(wire, &penalties->threshold);
+	wire_u32(wire, &penalties->half_life_ms);
+	wire_u32(wire, &penalties->first_ms);
+	wire_u32(wire, &penalties->max_ms);
+	wire_u32(wire, &penalties->forget_ms);
+	wire_u32(wire, &penalties->packets_after);
+	wire_u32(wire, &penalties->bad_percent);
+	for (size_t i = 0; i < SLUICE_EVIDENCE_MAX; i++)
+		wire_u32(wire, &penalties->points[i]);
+	n = wire_array(wire, &penalties->never, &penalties->n_never, sizeof(*penalties->never),
+		       BOUNDS_SOURCES);
+	for (size_t i = 0; i < n && !wire->failed; i++)
+		wire_prefix(wire, &penalties->never[i]);
+}
+
+/* All but the access lists: they can be long, and are no business of children. */
 static void wire_kernel(struct wire *wire, struct config_kernel *kernel)
 {
 	size_t n;
@@ -27,17 +48,15 @@ static void wire_kernel(struct wire *wire, struct config_kernel *kernel)
 		WIRE_ENUM(wire, kernel->interfaces[i].xdp, XDP_MODE_GENERIC + 1);
 		wire_place(wire, &kernel->interfaces[i].place);
 	}
-	n = wire_array(wire, &kernel->acl.deny, &kernel->acl.n_deny, sizeof(*kernel->acl.deny),
-		       SLUICE_MAX_ACL_PREFIXES);
-	for (size_t i = 0; i < n && !wire->failed; i++)
-		wire_prefix(wire, &kernel->acl.deny[i]);
-	n = wire_array(wire, &kernel->acl.allow, &kernel->acl.n_allow, sizeof(*kernel->acl.allow),
-		       SLUICE_MAX_ACL_PREFIXES);
-	for (size_t i = 0; i < n && !wire->failed; i++)
-		wire_prefix(wire, &kernel->acl.allow[i]);
+	wire_bool(wire, &kernel->xdp_chain);
+	wire_u32(wire, &kernel->chain_priority);
 	wire_rate(wire, &kernel->per_source);
 	wire_u8(wire, &kernel->source_v4_prefix);
 	wire_u8(wire, &kernel->source_v6_prefix);
+	wire_u32(wire, &kernel->source_connections);
+	wire_rate(wire, &kernel->strays);
+	wire_penalties(wire, &kernel->penalties);
+	wire_rate(wire, &kernel->events);
 	if (kernel->source_v4_prefix > 32 || kernel->source_v6_prefix > 128)
 		wire->failed = true;
 }
@@ -54,6 +73,8 @@ static void wire_listener(struct wire *wire, struct config_listener *listener)
 	for (size_t i = 0; i < n && !wire->failed; i++)
 		wire_certificate(wire, &listener->certificates[i]);
 	wire_rate(wire, &listener->new_connections);
+	WIRE_ENUM(wire, listener->syn_cookies, COOKIES_OFF + 1);
+	wire_rate(wire, &listener->syn_cookies_above);
 	wire_u32(wire, &listener->group);
 	n = wire_array(wire, &listener->routes, &listener->n_routes, sizeof(*listener->routes),
 		       BOUNDS_ROUTES + 1);
@@ -183,18 +204,4 @@ struct config *config_decode(const uint8_t *bytes, size_t len)
 		return config;
 	config_unref(config);
 	return NULL;
-}
-
-struct config *config_clone(const struct config *config)
-{
-	struct config *clone;
-	uint8_t *bytes;
-	size_t len;
-
-	if (config_encode(config, &bytes, &len))
-		return NULL;
-	clone = config_decode(bytes, len);
-	explicit_bzero(bytes, len);
-	free(bytes);
-	return clone;
 }

@@ -105,8 +105,11 @@ static void expect_columns(const struct schema_field *field, char out[256])
 				 or_zero ? ", " : "", least, most);
 		break;
 	case SCHEMA_RATE:
-		snprintf(out, 256, "| %s | %s to %s | ",
-			 field->flags & SCHEMA_REQUIRED ? "required" : "none", least, most);
+		if (field->preset)
+			snprintf(out, 256, "| `%s` | %s to %s | ", preset, least, most);
+		else
+			snprintf(out, 256, "| %s | %s to %s | ",
+				 field->flags & SCHEMA_REQUIRED ? "required" : "none", least, most);
 		break;
 	case SCHEMA_BOOL:
 		snprintf(out, 256, "| `%s` | true, false | ", field->preset ? "true" : "false");

@@ -78,7 +78,7 @@ static void what_is_missing_is_said_with_an_example(void **state)
 		  "f:1:9: groups is empty, want at least one: [{name: greeter, backends: "
 		  "[{address: 192.0.2.11:50051}]}]\n" },
 		{ TOP("kernel: {per_source: {burst: 2}, interfaces: [{xdp: auto}]}"),
-		  "f:1:22: per_source without new_connections, want for example new_connections: "
+		  "f:1:23: burst without new_connections, want for example new_connections: "
 		  "100/s\n"
 		  "f:1:47: interface without name, want for example name: eth0\n" },
 		{ A_GROUP "listeners: [{name: l, address: \"[::]:1\", group: g, certificate: []}]\n",
@@ -208,6 +208,28 @@ static void numbers_out_of_range_say_the_range(void **state)
 		  "f:1:34: buffer \"1KiB\" is out of range, want 1MiB to 1024GiB\n"
 		  "f:1:55: stream_buffer \"32MiB\" is out of range, want 16KiB to 16MiB\n" },
 		{ TOP("drain: {grace: 2h}"), "f:1:16: grace \"2h\" is out of range, want 0s to 1h\n" },
+		{ TOP("kernel: {interfaces: [{name: a}], chain_priority: 1001, strays: {rate: "
+		      "0/s}, penalties: {threshold: 0, half_life: 0s, first: 169h, max: 1ms, forget: "
+		      "1ms, packets_after: 101, bad_percent: 101, never: [10.0.0.1/8], points: "
+		      "{abuse: 1000001}}, events: {rate: 0/s}}"),
+		  "f:1:51: chain_priority \"1001\" is out of range, want 0 to 1000\n"
+		  "f:1:72: rate \"0/s\" is out of range, want 1/s to 10000000/s\n"
+		  "f:1:101: threshold \"0\" is out of range, want 1 to 1000000\n"
+		  "f:1:115: half_life \"0s\" is out of range, want 100ms to 24h\n"
+		  "f:1:126: first \"169h\" is out of range, want 100ms to 168h\n"
+		  "f:1:137: max \"1ms\" is out of range, want 100ms to 168h\n"
+		  "f:1:150: forget \"1ms\" is out of range, want 1s to 168h\n"
+		  "f:1:170: packets_after \"101\" is out of range, want 0 to 100\n"
+		  "f:1:188: bad_percent \"101\" is out of range, want 0 to 100\n"
+		  "f:1:201: prefix \"10.0.0.1/8\" has bits set behind its length, want them 0\n"
+		  "f:1:230: abuse \"1000001\" is out of range, want 0 to 1000000\n"
+		  "f:1:256: rate \"0/s\" is out of range, want 1/s to 1000000/s\n" },
+		{ TOP("kernel: {penalties: {first: 2h}}"),
+		  "f:1:29: first is above max, want a max that is not below first\n" },
+		{ TOP("kernel: {penalties: {first: 2m, max: 1m}}"),
+		  "f:1:38: max is below first, want a max that is not below first\n" },
+		{ TOP("kernel: {interfaces: [{name: a}], strays: {burst: 1}}"),
+		  "f:1:43: strays without rate, want for example rate: 1000/s\n" },
 		{ TOP("kernel: {mode: auto, interfaces: [{name: a}], per_source: {new_connections: "
 		      "0/s, burst: 0, ipv4_prefix: 33, ipv6_prefix: 129}}"),
 		  "f:1:77: new_connections \"0/s\" is out of range, want 1/s to 1000000/s\n"
@@ -344,6 +366,14 @@ static void bad_prefixes_are_refused(void **state)
 		  "[203.0.113.0/24]\n" },
 		{ ACL("{deny: [~]}"), "f:1:48: prefix has no value, want a prefix such as "
 				      "203.0.113.0/24 (in quotes, where it ends in a colon)\n" },
+		{ ACL("{deny_files: list.txt, allow_files: [\"\", 5, a]}"),
+		  "f:1:53: deny_files is text (\"list.txt\"), want a sequence of files: "
+		  "[/etc/sluice/acl/list.txt]\n"
+		  "f:1:77: allow_files \"\" is empty, want a file's path\n"
+		  "f:1:81: allow_files is a number (\"5\"), want text such as "
+		  "/etc/sluice/acl/list.txt\n" },
+		{ "kernel: {interfaces: [{name: a}]}\n" IN_LISTENER("  acl: {deny: [\"::/0\"], allow: [\"::/0\"]}"),
+		  "f:8:33: prefix \"::/0\" is in deny too (line 8), want it in one of the lists\n" },
 		{ ACL("{deny: [10.0.0.0/8, 192.0.2.1], allow: [192.0.2.1/32, 10.0.0.0/9]}"),
 		  "f:1:80: prefix \"192.0.2.1/32\" is in deny too (line 1), want it in one of the "
 		  "lists\n" },
@@ -511,6 +541,14 @@ static void limits_that_nothing_holds_are_warned_of(void **state)
 		      "{new_connections: 1/s}}"),
 		  "f:1:46: warning: acl has no effect with kernel mode off\n"
 		  "f:1:63: warning: per_source has no effect with kernel mode off\n" },
+		{ TOP("kernel: {strays: {rate: 1/s}, events: {}, penalties: {}}"),
+		  "f:1:10: warning: strays has no effect without kernel interfaces\n"
+		  "f:1:31: warning: events has no effect without kernel interfaces\n" },
+		{ IN_LISTENER("  syn_cookies: always\n  syn_cookies_above: 1/s\n  acl: {}"),
+		  "f:7:3: warning: syn_cookies has no effect without kernel interfaces\n"
+		  "f:8:3: warning: syn_cookies_above has no effect without syn_cookies: auto\n"
+		  "f:8:3: warning: syn_cookies_above has no effect without kernel interfaces\n"
+		  "f:9:3: warning: acl has no effect without kernel interfaces\n" },
 		{ TOP("kernel: {acl: {deny: []}}"),
 		  "f:1:10: warning: acl has no effect without kernel interfaces\n" },
 		{ IN_LISTENER("  new_connections: 5/s"),

@@ -34,6 +34,13 @@ static void defaults_hold_where_a_key_is_absent(void **state)
 	assert_int_equal(kernel->per_source.interval_ns, 0);
 	assert_int_equal(kernel->source_v4_prefix, 32);
 	assert_int_equal(kernel->source_v6_prefix, 64);
+	assert_int_equal(kernel->source_connections, 0);
+	assert_false(kernel->xdp_chain);
+	assert_int_equal(kernel->chain_priority, 50);
+	assert_int_equal(kernel->strays.interval_ns, 0);
+	assert_false(kernel->penalties.enabled);
+	assert_int_equal(kernel->events.interval_ns, 1000000);
+	assert_int_equal(kernel->events.burst, 1000);
 
 	assert_int_equal(config->n_listeners, 1);
 	assert_int_equal(listener->id, 0);
@@ -43,6 +50,10 @@ static void defaults_hold_where_a_key_is_absent(void **state)
 	assert_string_equal(listener->certificates[0].chain_path, "c");
 	assert_string_equal(listener->certificates[0].key_path, "k");
 	assert_int_equal(listener->new_connections.interval_ns, 0);
+	assert_int_equal(listener->syn_cookies, COOKIES_AUTO);
+	assert_int_equal(listener->syn_cookies_above.interval_ns, 100000);
+	assert_int_equal(listener->syn_cookies_above.burst, 10000);
+	assert_int_equal(listener->acl.n_deny, 0);
 	assert_int_equal(listener->group, 0);
 	assert_int_equal(listener->handshake_timeout_ms, 10000);
 	assert_int_equal(listener->header_timeout_ms, 10000);
@@ -95,6 +106,28 @@ static void an_empty_health_check_has_the_cloud_s_defaults(void **state)
 	config_unref(config);
 }
 
+static void empty_penalties_are_on_with_the_defaults(void **state)
+{
+	struct config *config = help_config("kernel: {penalties: {}}\n" A_LISTENER A_GROUP);
+	const struct config_penalties *penalties = &config->kernel.penalties;
+
+	assert_true(penalties->enabled);
+	assert_int_equal(penalties->threshold, 100);
+	assert_int_equal(penalties->half_life_ms, 10000);
+	assert_int_equal(penalties->first_ms, 10000);
+	assert_int_equal(penalties->max_ms, 3600000);
+	assert_int_equal(penalties->forget_ms, 3600000);
+	assert_int_equal(penalties->packets_after, 1);
+	assert_int_equal(penalties->bad_percent, 50);
+	assert_int_equal(penalties->n_never, 0);
+	assert_int_equal(penalties->points[SLUICE_EVIDENCE_ABUSE], 100);
+	assert_int_equal(penalties->points[SLUICE_EVIDENCE_HANDSHAKE], 5);
+	assert_int_equal(penalties->points[SLUICE_EVIDENCE_NOT_H2], 10);
+	assert_int_equal(penalties->points[SLUICE_EVIDENCE_PROTOCOL], 20);
+	assert_int_equal(penalties->points[SLUICE_EVIDENCE_OVER_LIMIT], 1);
+	config_unref(config);
+}
+
 static const char whole[] =
 	"workers: 3\n"
 	"runtime: {user: alice, group: staff}\n"
@@ -107,8 +140,17 @@ static const char whole[] =
 	"  pin_path: /sys/fs/bpf/other\n"
 	"  keep: true\n"
 	"  interfaces: [{name: eth1, xdp: native}, {name: eth2, xdp: generic}, {name: eth3}]\n"
-	"  acl: {deny: [203.0.113.0/24, 2001:db8:bad::/48, 192.0.2.7], allow: [\"::/0\"]}\n"
-	"  per_source: {burst: 200, new_connections: 100/s, ipv4_prefix: 24, ipv6_prefix: 56}\n"
+	"  acl: {deny: [203.0.113.0/24, 2001:db8:bad::/48, 192.0.2.7], allow: [\"::/0\"],\n"
+	"    deny_files: [/a/deny, b], allow_files: [c]}\n"
+	"  per_source: {burst: 200, new_connections: 100/s, ipv4_prefix: 24, ipv6_prefix: 56,\n"
+	"    connections: 77}\n"
+	"  xdp_chain: true\n"
+	"  chain_priority: 10\n"
+	"  strays: {burst: 5, rate: 20/s}\n"
+	"  penalties: {threshold: 1, half_life: 2s, first: 3s, max: 4s, forget: 5s, packets_after: 6,\n"
+	"    bad_percent: 7, never: [10.0.0.0/8, \"fd00::/8\"],\n"
+	"    points: {abuse: 8, handshake: 9, not_h2: 10, protocol: 11, over_limit: 12}}\n"
+	"  events: {burst: 3, rate: 2/s}\n"
 	"groups:\n"
 	"- name: first.group-1_a\n"
 	"  protocol: grpc\n"
@@ -135,11 +177,13 @@ static const char whole[] =
 	"  - {chain: /a/c1, key: /a/k1}\n"
 	"  - {chain: c2, key: k2}\n"
 	"  new_connections: 10/m\n"
+	"  syn_cookies: off\n"
+	"  acl: {allow: [10.0.0.0/8], deny_files: [d]}\n"
 	"  group: second\n"
 	"  timeouts: {handshake: 1s, header: 2s, idle: 3s, stall: 4s}\n"
 	"  limits: {streams: 9, header_list: 8KiB}\n"
 	"- {name: two, address: \"[::1]:8443\", certificate: {chain: c, key: k},\n"
-	"   group: first.group-1_a, new_connections: 20000/s}\n";
+	"   group: first.group-1_a, new_connections: 20000/s, syn_cookies_above: 50/s}\n";
 
 static void the_process_keys_are_read(void **state)
 {
@@ -180,6 +224,39 @@ static void the_process_keys_are_read(void **state)
 	config_unref(config);
 }
 
+static void the_kernel_s_limits_and_penalties_are_read(void **state)
+{
+	struct config *config = help_config(whole);
+	const struct config_kernel *kernel = &config->kernel;
+	const struct config_penalties *penalties = &kernel->penalties;
+
+	assert_int_equal(kernel->acl.n_deny_files, 2);
+	assert_string_equal(kernel->acl.deny_files[0].path, "/a/deny");
+	assert_string_equal(kernel->acl.deny_files[1].path, "b");
+	assert_int_equal(kernel->acl.deny_files[1].place.line, 13);
+	assert_int_equal(kernel->acl.n_allow_files, 1);
+	assert_int_equal(kernel->source_connections, 77);
+	assert_true(kernel->xdp_chain);
+	assert_int_equal(kernel->chain_priority, 10);
+	assert_int_equal(kernel->strays.interval_ns, 50000000);
+	assert_int_equal(kernel->strays.burst, 5);
+	assert_int_equal(kernel->events.interval_ns, 500000000);
+	assert_int_equal(kernel->events.burst, 3);
+	assert_true(penalties->enabled);
+	assert_int_equal(penalties->threshold, 1);
+	assert_int_equal(penalties->half_life_ms, 2000);
+	assert_int_equal(penalties->first_ms, 3000);
+	assert_int_equal(penalties->max_ms, 4000);
+	assert_int_equal(penalties->forget_ms, 5000);
+	assert_int_equal(penalties->packets_after, 6);
+	assert_int_equal(penalties->bad_percent, 7);
+	assert_int_equal(penalties->n_never, 2);
+	assert_int_equal(penalties->never[1].family, AF_INET6);
+	for (unsigned i = SLUICE_EVIDENCE_ABUSE; i <= SLUICE_EVIDENCE_OVER_LIMIT; i++)
+		assert_int_equal(penalties->points[i], 7 + i);
+	config_unref(config);
+}
+
 static void the_listener_keys_are_read(void **state)
 {
 	struct config *config = help_config(whole);
@@ -192,9 +269,14 @@ static void the_listener_keys_are_read(void **state)
 	assert_int_equal(listener->n_certificates, 2);
 	assert_string_equal(listener->certificates[0].chain_path, "/a/c1");
 	assert_string_equal(listener->certificates[1].key_path, "k2");
-	assert_int_equal(listener->certificates[1].place.line, 38);
+	assert_int_equal(listener->certificates[1].place.line, 47);
 	assert_true(listener->new_connections.interval_ns == 6000000000ull);
 	assert_int_equal(listener->new_connections.burst, 10);
+	assert_int_equal(listener->syn_cookies, COOKIES_OFF);
+	assert_int_equal(listener->acl.n_allow, 1);
+	assert_int_equal(listener->acl.n_deny_files, 1);
+	assert_int_equal(listener[1].syn_cookies_above.interval_ns, 20000000);
+	assert_int_equal(listener[1].syn_cookies_above.burst, 50);
 	assert_int_equal(listener->group, 1);
 	assert_int_equal(listener->handshake_timeout_ms, 1000);
 	assert_int_equal(listener->header_timeout_ms, 2000);
@@ -223,7 +305,7 @@ static void the_group_keys_are_read(void **state)
 	assert_int_equal(group->n_backends, 3);
 	assert_string_equal(group->backends[0].host, "fd00::1");
 	assert_int_equal(group->backends[0].weight, 0);
-	assert_int_equal(group->backends[0].place.line, 20);
+	assert_int_equal(group->backends[0].place.line, 29);
 	assert_string_equal(group->backends[1].host, "backend-1.example");
 	assert_int_equal(group->backends[1].port, 50052);
 	assert_true(group->backends[1].is_name);
@@ -283,7 +365,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(defaults_hold_where_a_key_is_absent),
 		cmocka_unit_test(an_empty_health_check_has_the_cloud_s_defaults),
+		cmocka_unit_test(empty_penalties_are_on_with_the_defaults),
 		cmocka_unit_test(the_process_keys_are_read),
+		cmocka_unit_test(the_kernel_s_limits_and_penalties_are_read),
 		cmocka_unit_test(the_listener_keys_are_read),
 		cmocka_unit_test(the_group_keys_are_read),
 		cmocka_unit_test(burst_follows_the_rate_where_it_is_absent),

@@ -13,12 +13,16 @@ static const char text[] =
 	"  keep: true\n"
 	"  interfaces: [{name: eth1, xdp: native}, {name: eth2}]\n"
 	"  acl: {deny: [203.0.113.0/24, 2001:db8:bad::/48], allow: [10.0.0.0/8]}\n"
-	"  per_source: {new_connections: 100/s}\n"
+	"  per_source: {new_connections: 100/s, connections: 9}\n"
+	"  strays: {rate: 50/s}\n"
+	"  penalties: {threshold: 7, never: [10.0.0.0/8], points: {over_limit: 3}}\n"
 	"listeners:\n"
 	"- name: one\n"
 	"  address: 192.0.2.1:8443\n"
 	"  certificate: [{chain: c1, key: k1}, {chain: c2, key: k2}]\n"
 	"  new_connections: 10/m\n"
+	"  syn_cookies_above: 30/s\n"
+	"  acl: {deny: [192.0.2.0/24]}\n"
 	"  client_certificates: {ca: ca.pem}\n"
 	"  trusted_hops: 2\n"
 	"  health_service: true\n"
@@ -113,9 +117,16 @@ static void a_round_trip_loses_nothing(void **state)
 	assert_int_equal(copy->log_level, LOG_WARN);
 	assert_true(copy->kernel.keep);
 	assert_string_equal(copy->kernel.interfaces[1].name, "eth2");
-	assert_int_equal(copy->kernel.acl.n_deny, 2);
-	assert_memory_equal(&copy->kernel.acl.deny[1], &config->kernel.acl.deny[1], sizeof(struct prefix));
+	assert_int_equal(copy->kernel.acl.n_deny, 0); /* the supervisor's only */
 	assert_int_equal(copy->kernel.per_source.burst, 100);
+	assert_int_equal(copy->kernel.source_connections, 9);
+	assert_int_equal(copy->kernel.strays.burst, 50);
+	assert_true(copy->kernel.penalties.enabled);
+	assert_int_equal(copy->kernel.penalties.threshold, 7);
+	assert_int_equal(copy->kernel.penalties.never[0].len, 8);
+	assert_int_equal(copy->kernel.penalties.points[SLUICE_EVIDENCE_OVER_LIMIT], 3);
+	assert_int_equal(copy->kernel.events.burst, 1000);
+	assert_int_equal(copy->listeners[0].syn_cookies_above.burst, 30);
 	assert_true(addr_equal(&copy->listeners[0].address, &config->listeners[0].address));
 	assert_true(copy->listeners[0].group == CONFIG_NO_GROUP);
 	assert_int_equal(copy->listeners[1].group, 0);
@@ -229,6 +240,22 @@ static void groups_go_both_ways(void **state)
 	assert_null(copy->groups[0].tls.ca_pem);
 	config_unref(copy);
 	config_unref(config);
+}
+
+static void clones_share_the_access_lists(void **state)
+{
+	struct config *config = full_config(), *clone = config_clone(config), *third;
+
+	assert_int_equal(clone->kernel.acl.n_deny, 2);
+	assert_ptr_equal(clone->kernel.acl.deny, config->kernel.acl.deny);
+	assert_ptr_equal(clone->listeners[0].acl.deny, config->listeners[0].acl.deny);
+	assert_int_equal(clone->listeners[1].acl.n_deny, 0);
+	config_unref(config);
+	third = config_clone(clone);
+	config_unref(clone);
+	assert_int_equal(third->kernel.acl.deny[1].len, 48);
+	assert_int_equal(third->listeners[0].acl.deny[0].len, 24);
+	config_unref(third);
 }
 
 static void a_clone_is_its_own(void **state)
@@ -393,6 +420,7 @@ int main(void)
 		cmocka_unit_test(a_round_trip_loses_nothing),
 		cmocka_unit_test(routes_go_both_ways),
 		cmocka_unit_test(groups_go_both_ways),
+		cmocka_unit_test(clones_share_the_access_lists),
 		cmocka_unit_test(a_clone_is_its_own),
 		cmocka_unit_test(every_truncation_is_refused),
 		cmocka_unit_test(changed_bytes_never_break_a_promise),
