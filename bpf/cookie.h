@@ -3,7 +3,7 @@
  * cookie.h - SYN cookies (RFC 4987 3.6): a SYN is answered here, with a sequence number that the
  * kernel makes and will know again, and nothing is kept of it. Called by the gate for a SYN while a
  * listener is flooded, and for the segments that may bring a cookie back. A cookie has room for one of
- * a few MSS values; docs/KERNEL.md says what else is lost.
+ * a few MSS values, and a timestamp beside it for window scaling and SACK; docs/KERNEL.md says what is lost.
  */
 #ifndef SLUICE_BPF_COOKIE_H
 #define SLUICE_BPF_COOKIE_H
@@ -11,13 +11,15 @@
 #include "answer.h"
 #include "limit.h"
 #include "maps.h"
+#include "syn_options.h"
 #include "trace.h"
 
 #define COOKIE_HOLD_NS (1000ull * 1000 * 1000) /* auto: so long after the last too fast SYN */
-/* Cookies that were sent come back within a round trip. */
-#define COOKIE_RETURN_NS (10ull * 1000 * 1000 * 1000)
+/* The kernel takes a cookie for two minutes: who sits on one so long shall not get past the limits. */
+#define COOKIE_RETURN_NS (125ull * 1000 * 1000 * 1000)
+#define COOKIE_SENT_NS	 (500ull * 1000 * 1000) /* how exact cookie_sent_ns is */
 #define COOKIE_PROBE_ONE_IN 64
-#define COOKIE_WINDOW 65535
+#define COOKIE_WINDOW 32768 /* enough for the first flight, and no more than the kernel will grant */
 #define COOKIE_TCP_LISTEN 10
 
 #define COOKIE_TCP_HEADER_MAX 60
@@ -89,6 +91,18 @@ static __always_inline bool cookie_wanted(const struct sluice_listener *listener
 	return false;
 }
 
+/* A cookie is sent: such may come back, and where the kernel gave it since the queue is full, the next
+ * SYNs get one too. */
+static __always_inline void cookie_note(const struct sluice_listener *listener,
+					struct sluice_listener_time *times, __u64 now_ns)
+{
+	if (times->cookie_sent_ns + COOKIE_SENT_NS < now_ns)
+		times->cookie_sent_ns = now_ns;
+	if ((listener->flags & SLUICE_LISTENER_COOKIES_PROBE) &&
+	    times->cookie_until_ns < now_ns + COOKIE_HOLD_NS / 2)
+		times->cookie_until_ns = now_ns + COOKIE_HOLD_NS;
+}
+
 /* The cookie for this SYN with its MSS above, or -errno: -ENOENT where the kernel wants none. */
 __noinline __s64 cookie_generate(struct xdp_md *ctx, const struct packet *packet)
 {
@@ -115,21 +129,27 @@ __noinline __s64 cookie_generate(struct xdp_md *ctx, const struct packet *packet
 }
 
 /* Makes the SYN the answer that carries the cookie. False: the frame is not to be used further. */
-__noinline bool cookie_answer(struct xdp_md *ctx, const struct packet *packet, __s64 cookie)
+__noinline bool cookie_answer(struct xdp_md *ctx, const struct packet *packet,
+			      const struct sluice_listener *listener, __s64 cookie)
 {
 	struct answer answer = {};
+	struct syn_options offered = {};
 
-	if (!packet)
+	if (!packet || !listener)
 		return false;
 	answer.tcp.seq = bpf_htonl((__u32)cookie);
 	answer.tcp.ack_seq = bpf_htonl(bpf_ntohl(packet->sequence) + 1);
 	answer.tcp.syn = 1;
 	answer.tcp.ack = 1;
 	answer.tcp.window = bpf_htons(COOKIE_WINDOW);
-	answer.options[0] = 2; /* MSS */
+	answer.options[0] = TCP_OPTION_MSS;
 	answer.options[1] = 4;
 	*(__be16 *)&answer.options[2] = bpf_htons((__u16)(cookie >> 32));
 	answer.tcp.doff = (sizeof(answer.tcp) + 4) / 4;
+	if ((listener->flags & SLUICE_LISTENER_COOKIES_OPTIONS) &&
+	    syn_options_read(ctx, packet, &offered))
+		syn_options_answer(&answer, &offered, listener->cookie_wscale,
+				   bpf_ktime_get_ns());
 	return answer_make(ctx, packet, &answer);
 }
 
@@ -143,14 +163,15 @@ __noinline int cookie_owner(struct xdp_md *ctx, const struct packet *packet)
 	TRACE(SLUICE_TRACE_SOCKET, socket_state = given.socket_state);
 	if (tracing)
 		return given.owner;
-	if (!packet || !cookie_load(ctx, packet, &headers))
+	if (!packet)
 		return COOKIE_OWNER_NONE;
 	socket = cookie_socket(ctx, packet);
 	if (!socket)
 		return COOKIE_OWNER_NONE;
 	if (socket->state == COOKIE_TCP_LISTEN) {
 		owner = COOKIE_OWNER_NONE;
-		if (!bpf_tcp_check_syncookie(socket, headers.ip, cookie_ip_bytes(packet),
+		if (cookie_load(ctx, packet, &headers) &&
+		    !bpf_tcp_check_syncookie(socket, headers.ip, cookie_ip_bytes(packet),
 					     (struct tcphdr *)headers.tcp, sizeof(struct tcphdr)))
 			owner = COOKIE_OWNER_COOKIE;
 	}

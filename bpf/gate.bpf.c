@@ -9,6 +9,7 @@
 #include "acl.h"
 #include "admit.h"
 #include "cookie.h"
+#include "cookie_seen.h"
 #include "event.h"
 #include "maps.h"
 #include "parse.h"
@@ -55,10 +56,11 @@ static __always_inline const struct sluice_group *group_down(__u32 id)
 	return group->used && !group->live ? group : NULL;
 }
 
-/* Answers the SYN with a cookie where the listener is flooded: true, and the frame is the answer. */
-static __always_inline bool cookie_instead(struct xdp_md *ctx, const struct packet *packet,
-					   const struct sluice_listener *listener,
-					   const struct sluice_switches *on)
+/* Answers the SYN with a cookie where the listener is flooded: an XDP action, or -1 where it is not. */
+static __always_inline int cookie_instead(struct xdp_md *ctx, const struct packet *packet,
+					  const struct sluice_listener *listener,
+					  struct sluice_listener_stats *stats,
+					  const struct sluice_switches *on)
 {
 	__u64 now_ns = bpf_ktime_get_ns();
 	struct sluice_listener_time *times;
@@ -67,18 +69,22 @@ static __always_inline bool cookie_instead(struct xdp_md *ctx, const struct pack
 
 	times = bpf_map_lookup_elem(&listener_times, &id);
 	if (!times || !cookie_wanted(listener, times, now_ns))
-		return false;
+		return -1;
 	cookie = cookie_generate(ctx, packet);
 	TRACE(SLUICE_TRACE_COOKIE, cookie_result = cookie < 0 ? cookie : 0);
 	if (cookie < 0)
-		return false;
-	/* From now on cookies may come back. */
-	if (times->cookie_until_ns < now_ns + COOKIE_HOLD_NS / 2)
-		times->cookie_until_ns = now_ns + COOKIE_HOLD_NS;
+		return -1;
+	cookie_note(listener, times, now_ns);
 	if (on->events_mask & (1ull << VERDICT_COOKIE_SENT))
 		event_send(ctx, packet, VERDICT_COOKIE_SENT, id);
+	if (!cookie_answer(ctx, packet, listener, cookie)) {
+		/* To a group's MAC address: the stack would not take it either. */
+		count(ctx, VERDICT_DROP_MALFORMED);
+		return XDP_DROP;
+	}
+	stats->cookies++;
 	count(ctx, VERDICT_COOKIE_SENT);
-	return cookie_answer(ctx, packet, cookie);
+	return XDP_TX;
 }
 
 /* Verified by itself, which is why the pointers are checked. */
@@ -108,10 +114,11 @@ __noinline int new_connection(struct xdp_md *ctx, const struct packet *packet,
 	group = group_down(listener->group);
 	refuse = group && group->on_all_down != SLUICE_ALL_DOWN_ACCEPT;
 	if (!refuse &&
-	    (listener->flags & (SLUICE_LISTENER_COOKIES_AUTO | SLUICE_LISTENER_COOKIES_ALWAYS)) &&
-	    cookie_instead(ctx, packet, listener, on)) {
-		stats->cookies++;
-		return XDP_TX;
+	    (listener->flags & (SLUICE_LISTENER_COOKIES_AUTO | SLUICE_LISTENER_COOKIES_ALWAYS))) {
+		int action = cookie_instead(ctx, packet, listener, stats, on);
+
+		if (action >= 0)
+			return action;
 	}
 	found = admit(packet, listener, stats, on);
 	if (found != VERDICT_PASS_NEW)
@@ -132,19 +139,19 @@ static __always_inline bool cookies_return(const struct sluice_listener *listene
 {
 	struct sluice_listener_time *times;
 	__u32 id = listener->id;
-	__u64 until_ns;
+	__u64 sent_ns;
 
 	if (!(listener->flags & (SLUICE_LISTENER_COOKIES_AUTO | SLUICE_LISTENER_COOKIES_ALWAYS)))
 		return false;
 	times = bpf_map_lookup_elem(&listener_times, &id);
 	if (!times)
 		return false;
-	until_ns = times->cookie_until_ns;
-	if (!until_ns)
+	sent_ns = times->cookie_sent_ns;
+	if (!sent_ns)
 		return false;
-	if (bpf_ktime_get_ns() < until_ns + COOKIE_RETURN_NS)
+	if (bpf_ktime_get_ns() < sent_ns + COOKIE_RETURN_NS)
 		return true;
-	__sync_val_compare_and_swap(&times->cookie_until_ns, until_ns, 0);
+	__sync_val_compare_and_swap(&times->cookie_sent_ns, sent_ns, 0);
 	return false;
 }
 
@@ -161,9 +168,15 @@ __noinline int later_packet(struct xdp_md *ctx, const struct packet *packet,
 	owner = cookie_owner(ctx, packet);
 	TRACE(SLUICE_TRACE_SOCKET, cookie_valid = owner == COOKIE_OWNER_COOKIE);
 	if (owner == COOKIE_OWNER_COOKIE) {
+		__u64 hash = cookie_seen_hash(packet, on), now_ns = bpf_ktime_get_ns();
+
+		if (cookie_seen_take(hash, now_ns))
+			return conclude(ctx, packet, on, listener->id, VERDICT_PASS_ESTABLISHED,
+					XDP_PASS);
 		found = admit(packet, listener, stats, on);
 		if (found != VERDICT_PASS_NEW)
 			return conclude(ctx, packet, on, listener->id, found, XDP_DROP);
+		cookie_seen_put(hash, now_ns);
 		stats->cookies_back++;
 		stats->passed++;
 		return conclude(ctx, packet, on, listener->id, VERDICT_PASS_COOKIE, XDP_PASS);

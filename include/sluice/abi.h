@@ -126,7 +126,12 @@ struct sluice_worker {
 	__u64 too_many_pings;	 /* downstream connections ended for their PINGs */
 	__u64 ejections;	 /* backends ejected by this worker's evidence */
 	__u64 answered_here;	 /* fixed statuses and the health service: not failures */
-	__u64 reserved[10];
+	__u64 penalties;	 /* given to sources for the evidence that this worker had */
+	__u64 penalized_refused; /* connections of sources under a penalty, closed at once */
+	__u64 penalized_closed;	 /* ... open when the penalty began, closed then */
+	__u64 source_full;	 /* connections over their source's limit, closed at once */
+	__u64 sources_untracked; /* connections of sources that found no room in source_states */
+	__u64 reserved[5];
 };
 
 /* groups: ARRAY, MMAPABLE, by group id. First cache line: written by the monitor (live, changed_ns)
@@ -360,8 +365,9 @@ struct sluice_penalty {
  * source_states: ARRAY, MMAPABLE. What the workers know of each source that has connected: how many
  * connections it has open (read by XDP for the limit), and the evidence against and for it.
  * Set-associative: the set is source_hash() of the address modulo the number of sets, the tag is
- * its upper half (never 0; 0: the way is free). A way with open connections or under a
- * penalty is not given to another source. user/shared/sources.h is the only writer.
+ * its upper half (never 0; 0: the way is free). A way with open connections is not given to another
+ * source, and one under a penalty only where all the others have some. user/shared/sources.h is the
+ * only writer.
  */
 #define SLUICE_SOURCE_SETS 16384
 #define SLUICE_SOURCE_WAYS 8
@@ -373,7 +379,7 @@ struct sluice_source_state {
 	__u32 points;	     /* evidence against it, 1/1000, as of points_ns; decays */
 	__u32 good;	     /* calls that ended well, 1/1000, likewise */
 	__u64 points_ns;
-	__u64 penalized_until_ns; /* 0: not */
+	__u64 penalized_until_ns; /* the last penalty's end, also when it is over; 0: none yet */
 	__u32 penalty_level;
 	__u32 reason;	/* enum sluice_evidence: what weighed most */
 	__u64 seen_ns;	/* last connection or evidence */
@@ -381,7 +387,8 @@ struct sluice_source_state {
 
 struct sluice_source_set {
 	__u32 tags[SLUICE_SOURCE_WAYS];
-	__u32 pad[8];
+	__u32 lock; /* 1 + the worker's slot that changes the set; 0: free */
+	__u32 pad[7];
 	struct sluice_source_state ways[SLUICE_SOURCE_WAYS];
 };
 
@@ -433,8 +440,8 @@ struct sluice_event {
 struct sluice_listener_time {
 	__u64 tat_ns;
 	__u64 cookie_tat_ns;   /* meters the SYNs, for auto */
-	__u64 cookie_until_ns; /* SYNs get cookies until then; 0: not since long */
-	__u64 pad;
+	__u64 cookie_until_ns; /* auto: SYNs get cookies until then; 0: not yet */
+	__u64 cookie_sent_ns;  /* the last one was, to half a second; 0: none can come back any more */
 };
 
 /* listener_stats: PERCPU_ARRAY by listener id. */
