@@ -293,3 +293,9 @@ bool prefix_contains(const struct prefix *prefix, const struct addr *addr)
 		return false;
 	return bits_equal(prefix->bytes, v4 ? bytes + 12 : bytes, prefix->len);
 }
+
+bool prefix_overlaps(const struct prefix *a, const struct prefix *b)
+{
+	return a->family == b->family &&
+	       bits_equal(a->bytes, b->bytes, a->len < b->len ? a->len : b->len);
+}

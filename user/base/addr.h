@@ -52,5 +52,7 @@ struct prefix {
 int prefix_parse(struct prefix *prefix, const char *text);
 const char *prefix_format(const struct prefix *prefix, char *text, size_t size);
 bool prefix_contains(const struct prefix *prefix, const struct addr *addr);
+/* Whether they have an address in common: one contains the other. */
+bool prefix_overlaps(const struct prefix *a, const struct prefix *b);
 
 #endif

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "proxy/dispatch.h"
+#include "proxy/evidence.h"
 #include "proxy/reply.h"
 #include "proxy/stream.h"
 #include "proxy/tls.h"
@@ -93,6 +94,7 @@ static void on_look(struct loop_timer *timer)
 	struct downstream *downstream = container_of(timer, struct downstream, timer);
 	uint64_t now = loop_now(&downstream->worker->loop);
 
+	evidence_flush(downstream);
 	if (downstream->cut_at_ns && now >= downstream->cut_at_ns) {
 		if (downstream->cut) {
 			downstream_close(downstream);
@@ -229,6 +231,7 @@ static void end(struct downstream *downstream)
 	loop_timer_cancel(&worker->loop, &downstream->timer);
 	list_del(&downstream->link);
 	router_unref(downstream->last_router);
+	evidence_leave(downstream);
 	state_store32(&worker->stats->connections, worker->stats->connections - 1);
 	free(downstream);
 	worker_check_idle(worker);
@@ -248,6 +251,7 @@ static void on_down(struct h2 *h2, enum h2_down why, int err, const char *text)
 	/* One that was cut for its PINGs is counted, and may well go on to flood. */
 	if (why == H2_DOWN_PROTOCOL && !downstream->cut)
 		worker_count(&worker->stats->protocol_errors);
+	evidence_down(downstream, why, err);
 	if ((why == H2_DOWN_PROTOCOL || why == H2_DOWN_TLS) &&
 	    log_limit_allow(&worker->log_limit, loop_now(&worker->loop), 10))
 		log_info(why == H2_DOWN_TLS ? "TLS handshake failed" : "connection ended by GOAWAY",
@@ -263,6 +267,7 @@ static void on_too_many_pings(struct h2 *h2)
 
 	worker_count(&worker->stats->too_many_pings);
 	worker_count(&worker->stats->protocol_errors);
+	evidence_add(downstream, SLUICE_EVIDENCE_PROTOCOL, 1);
 	if (log_limit_allow(&worker->log_limit, loop_now(&worker->loop), 10))
 		log_info("connection ended by GOAWAY", F_STR("client", downstream->peer_ip),
 			 F_STR("reason", "too many pings"), F_STR("code", "ENHANCE_YOUR_CALM"));
@@ -287,14 +292,20 @@ void downstream_accept(struct worker *worker, const struct router_listener *list
 		       const struct addr *peer)
 {
 	const struct config_listener *config = listener->config;
-	struct downstream *downstream = calloc(1, sizeof(*downstream));
+	struct downstream *downstream;
+	uint32_t source;
 	int err;
 
+	if (!evidence_admit(worker, fd, peer, &source))
+		return;
+	downstream = calloc(1, sizeof(*downstream));
 	if (!downstream) {
+		source_close(&worker->state, worker->slot, source);
 		close(fd);
 		return;
 	}
 	downstream->worker = worker;
+	downstream->source = source;
 	downstream->listener_id = config->id;
 	downstream->idle_timeout_ms = config->idle_timeout_ms;
 	downstream->stall_timeout_ms = config->stall_timeout_ms;
@@ -320,6 +331,7 @@ void downstream_accept(struct worker *worker, const struct router_listener *list
 	downstream->h2 = h2_accept(&worker->loop, fd, listener->tls, &downstream->options, &events,
 				   downstream, &err);
 	if (!downstream->h2) {
+		evidence_leave(downstream);
 		close(fd);
 		free(downstream);
 		return;
@@ -379,6 +391,13 @@ void downstream_cut(struct downstream *downstream, enum downstream_cut why)
 struct router *downstream_router(const struct downstream *downstream)
 {
 	return downstream->last_router ? downstream->last_router : downstream->worker->router;
+}
+
+void downstream_expel(struct downstream *downstream)
+{
+	h2_stop_reading(downstream->h2);
+	h2_close(downstream->h2, H2_ENHANCE_YOUR_CALM);
+	end(downstream);
 }
 
 void downstream_close(struct downstream *downstream)

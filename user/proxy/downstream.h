@@ -36,6 +36,9 @@ struct downstream {
 	bool drain_when_up;
 	bool drain_for_age; /* drain_at_ns is that of its age */
 	bool cut;	    /* calls were ended; it closes next */
+	/* evidence.h */
+	uint32_t source; /* its row, or SOURCE_NONE */
+	uint32_t good_calls, over_limit; /* not yet counted there */
 	struct h2_options options;
 	struct addr peer;
 	char peer_ip[ADDR_TEXT_MAX];
@@ -54,6 +57,8 @@ enum downstream_cut { CUT_AGE, CUT_SHUTDOWN, CUT_PINGS };
 void downstream_cut(struct downstream *downstream, enum downstream_cut why);
 /* What a call that begins now goes by. */
 struct router *downstream_router(const struct downstream *downstream);
+/* Closes now, with GOAWAY ENHANCE_YOUR_CALM, and nothing is read from the client any more. */
+void downstream_expel(struct downstream *downstream);
 /* Closes now; its calls are cancelled. */
 void downstream_close(struct downstream *downstream);
 

@@ -101,7 +101,7 @@ static void linger(struct h2 *h2)
 		return;
 	h2->phase = PHASE_LINGER;
 	transport_shutdown(&h2->transport);
-	transport_want_read(&h2->transport, true);
+	transport_want_read(&h2->transport, !h2->deaf);
 	if (loop_timer_set(h2->loop, &h2->timer, LINGER_NS))
 		bury(h2);
 }
@@ -148,6 +148,14 @@ void h2_close(struct h2 *h2, uint32_t code)
 		return;
 	}
 	h2_session_terminate(h2, code);
+}
+
+void h2_stop_reading(struct h2 *h2)
+{
+	if (h2->phase == PHASE_DEAD)
+		return;
+	h2->deaf = true;
+	transport_want_read(&h2->transport, false);
 }
 
 /* ---- output ---- */
@@ -224,7 +232,7 @@ static void flush(struct h2 *h2)
 		fail(h2, H2_DOWN_CLOSED, -err, strerror(-err));
 		return;
 	}
-	if (h2->reading_stopped && !h2->read_closed && !transport_blocked(&h2->transport)) {
+	if (h2->reading_stopped && !h2->read_closed && !h2->deaf && !transport_blocked(&h2->transport)) {
 		h2->reading_stopped = false;
 		transport_want_read(&h2->transport, true);
 	}
@@ -268,7 +276,7 @@ static void receive(struct h2 *h2)
 	bool dry = false;
 
 	/* Only the connection's end is left to be told. */
-	if (h2->read_closed && h2->phase < PHASE_LINGER) {
+	if (h2->deaf || (h2->read_closed && h2->phase < PHASE_LINGER)) {
 		fail(h2, H2_DOWN_CLOSED, ECONNRESET, strerror(ECONNRESET));
 		return;
 	}
@@ -323,7 +331,7 @@ static void on_writable(struct transport *transport)
 {
 	struct h2 *h2 = container_of(transport, struct h2, transport);
 
-	if (transport_pending(transport) && !h2->read_closed) {
+	if (transport_pending(transport) && !h2->read_closed && !h2->deaf) {
 		receive(h2);
 		if (h2->phase == PHASE_DEAD)
 			return;

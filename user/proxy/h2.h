@@ -205,6 +205,10 @@ void h2_drain(struct h2 *h2);
  * callback follows. Idempotent. */
 void h2_close(struct h2 *h2, uint32_t code);
 
+/* Nothing is read from the peer any more: what is queued still goes out, then the connection ends.
+ * Before h2_close, or in on_down. */
+void h2_stop_reading(struct h2 *h2);
+
 /* Gives back memory that a connection without streams does not need. Cheap to call. */
 void h2_trim(struct h2 *h2);
 

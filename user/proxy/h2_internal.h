@@ -27,6 +27,7 @@ struct h2 {
 	bool goaway_received;
 	bool reading_stopped; /* until the peer takes what we have for it */
 	bool read_closed;     /* server: the client sends no more, and is still answered */
+	bool deaf;	      /* nothing is to be read any more: h2_stop_reading */
 	struct loop_task flush_task, reap_task;
 	struct loop_timer timer; /* opening, draining, closing: never two at once */
 	struct loop_timer header_timer, keepalive_timer;

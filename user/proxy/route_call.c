@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "proxy/downstream.h"
+#include "proxy/evidence.h"
 #include "proxy/reply.h"
 #include "proxy/request.h"
 #include "proxy/route.h"
@@ -40,6 +41,7 @@ static void answer_limited(struct stream *stream, uint64_t wait_ns)
 	hint.value_len = (uint32_t)snprintf(text, sizeof(text), "%u", number);
 	hint.value = text;
 	worker_count(&stream->worker->stats->rate_limited);
+	evidence_over_limit(stream->client);
 	__atomic_fetch_add(&stream->worker->state.routes[config->id].rate_limited, 1,
 			   __ATOMIC_RELAXED);
 	reply_error_with(stream, &hint, ERROR_RATE_LIMITED, config->name, (unsigned)wait_ms);

@@ -123,6 +123,8 @@ void stream_down_closed(struct stream *stream, bool in_order)
 		worker_count(&worker->stats->calls_cancelled);
 	else if (stream->grpc_status >= 0 && stream->grpc_status < GRPC_STATUS_COUNT)
 		worker_count(&worker->stats->calls_ended[stream->grpc_status]);
+	if (finished && !stream->grpc_status)
+		stream->client->good_calls++;
 	stream_detach_up(stream, H2_CANCEL);
 	breaker_leave(stream);
 	if (stream->mirror)

@@ -282,6 +282,11 @@ bool tls_alpn_refused(const struct tls *tls)
 	return tls->alpn_refused;
 }
 
+bool tls_heard(const struct tls *tls)
+{
+	return SSL_get_state(tls->ssl) != TLS_ST_BEFORE;
+}
+
 const char *tls_error(const struct tls *tls)
 {
 	return tls->error[0] ? tls->error : "no error";

@@ -17,6 +17,7 @@
 
 #include "base/buf.h"
 #include "proxy/downstream.h"
+#include "proxy/evidence.h"
 #include "proxy/listener.h"
 #include "proxy/stream.h"
 #include "proxy/tls.h"
@@ -66,6 +67,7 @@ static void on_heartbeat(struct loop_timer *timer)
 	state_store64(&worker->stats->heartbeat_ns, loop_now(&worker->loop));
 	state_store64(&worker->stats->buffered_bytes, buf_in_use() + worker->header_bytes);
 	trim_memory(worker);
+	evidence_heartbeat(worker);
 	loop_timer_set(&worker->loop, timer, SLUICE_HEARTBEAT_NS);
 }
 
@@ -204,6 +206,7 @@ static void commit(struct worker *worker, const struct channel_config *message)
 	log_init(worker->role, worker->router->config->log_level,
 		 worker->router->config->log_format);
 	pool_sync(&worker->pool, worker->router);
+	evidence_configure(worker);
 	if (!worker->draining) {
 		listener_sync(worker);
 		list_for_each_safe(downstream, next, &worker->downstreams, link)
@@ -322,6 +325,8 @@ static void on_channel(struct loop_io *io, uint32_t events)
 				return;
 			}
 			log_warn("the supervisor is gone: draining");
+			/* Nobody is left to read the gate's events. */
+			state_store64(&worker->state.switches->events_mask, 0);
 			drain(worker, worker->router->config->drain_grace_ms);
 			return;
 		}

@@ -36,6 +36,11 @@ struct worker {
 	size_t header_bytes; /* metadata that streams hold, beyond their own first bytes */
 	size_t buffer_peak;	     /* bytes in leg buffers, at most, since memory was trimmed */
 	struct log_limit log_limit; /* of the data path */
+	/* evidence.h */
+	bool counts_sources; /* connections and evidence are kept by source */
+	uint8_t source_v4_prefix, source_v6_prefix; /* by which those open were counted */
+	bool penalty_untold; /* the supervisor could not be told of one */
+	uint32_t penalty_epoch; /* whose penalties are enforced on the connections open */
 	char role[16];		     /* for the log */
 	bool draining;
 	bool cut; /* the drain's grace was over: calls were ended */

@@ -57,6 +57,18 @@ static void attach_fds(struct msghdr *msg, union fds_control *control, const int
 	memcpy(CMSG_DATA(cmsg), fds, sizeof(int) * n_fds);
 }
 
+int channel_try_send(int fd, enum channel_type type, const void *payload, size_t length)
+{
+	uint32_t header[2] = { type, (uint32_t)length };
+	struct iovec iov[2] = {
+		{ .iov_base = header, .iov_len = sizeof(header) },
+		{ .iov_base = (void *)(uintptr_t)payload, .iov_len = length },
+	};
+	const struct msghdr msg = { .msg_iov = iov, .msg_iovlen = length ? 2 : 1 };
+
+	return length > CHANNEL_PAYLOAD_MAX ? -EMSGSIZE : send_once(fd, &msg);
+}
+
 int channel_send(int fd, enum channel_type type, const void *payload, size_t length, const int *fds,
 		 unsigned n_fds)
 {

@@ -37,6 +37,7 @@ enum channel_type {
 	CHANNEL_REFUSED,   /* struct channel_refused */
 	CHANNEL_COMMITTED, /* struct channel_config: that revision is what it goes by now */
 	CHANNEL_RESOLVED,  /* monitor: struct channel_resolved, an answer for one DNS name */
+	CHANNEL_PENALIZED, /* worker: struct channel_penalized, a source under a penalty from now on */
 };
 
 struct channel_setup {
@@ -77,6 +78,13 @@ struct channel_refused {
 	char reason[256];
 };
 
+/* What the penalty is stands in the row (shared/sources.h). */
+#define CHANNEL_PENALIZED_SOME UINT32_MAX /* more than could be told: look at all rows */
+struct channel_penalized {
+	uint32_t row;
+	uint32_t pad;
+};
+
 #define CHANNEL_ADDRESSES_MAX 128
 struct channel_resolved {
 	char host[256];
@@ -96,6 +104,8 @@ struct channel_message {
 /* Blocks for room at most a second where the socket is full. 0 or -errno (-EPIPE: peer gone). */
 int channel_send(int fd, enum channel_type type, const void *payload, size_t length, const int *fds,
 		 unsigned n_fds);
+/* Never blocks, and sends no descriptors: -EAGAIN where there is no room. */
+int channel_try_send(int fd, enum channel_type type, const void *payload, size_t length);
 /* 1: a message; 0: the peer is gone; -EAGAIN: none now (non-blocking fd); or -errno. */
 int channel_receive(int fd, struct channel_message *message);
 void channel_message_close_fds(struct channel_message *message);

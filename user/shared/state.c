@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "shared/memfd.h"
+#include "shared/sources.h"
 
 static const struct {
 	const char *name;
@@ -236,4 +237,5 @@ void state_forget_slot(struct state *state, uint32_t slot)
 	give_back(state, slot, STATE_GROUP_CONNECTIONS, SLUICE_MAX_GROUPS);
 	give_back(state, slot, STATE_ROUTE_CALLS, SLUICE_MAX_ROUTES);
 	give_back(state, slot, STATE_ROUTE_RETRIES, SLUICE_MAX_ROUTES);
+	sources_forget_slot(state, slot);
 }

@@ -44,6 +44,7 @@ struct state_ledger {
 	uint32_t backends[SLUICE_MAX_BACKENDS][2]; /* calls, connections */
 	uint32_t groups[SLUICE_MAX_GROUPS][4];	   /* calls, pending, connections, - */
 	uint32_t routes[SLUICE_MAX_ROUTES][2];	   /* calls, retries */
+	uint32_t sources[SLUICE_SOURCE_SETS * SLUICE_SOURCE_WAYS]; /* connections, by sources.h's row */
 };
 
 struct state {
