@@ -102,6 +102,7 @@ static int set_listeners(struct kernel *kernel, const struct config *config, uin
 			  &value.source_tolerance_ns);
 		rate_fill(&listener->new_connections, &value.listener_interval_ns,
 			  &value.listener_tolerance_ns);
+		cookies_fill(&kernel->cookies, listener, &value);
 		int ret = bpf_listener_set(kernel->bpf, &listener->address, &value);
 
 		if (ret) {
@@ -138,6 +139,10 @@ int kernel_guard(struct kernel *kernel, const struct config *config, uint32_t sl
 
 	if (!kernel->bpf)
 		return 0;
+	bool changed = cookies_read(&kernel->cookies);
+
+	if (config->kernel.n_interfaces && (changed || with_acl))
+		cookies_log(&kernel->cookies, config);
 	/* A list before the listener that points to it. */
 	ret = with_acl ? set_acls(kernel, config) : 0;
 	return ret ? ret : set_listeners(kernel, config, slots);
@@ -211,6 +216,14 @@ out:
 	free(reports);
 	free(names);
 	return ret;
+}
+
+void kernel_watch_cookies(struct kernel *kernel, const struct config *config, uint32_t slots)
+{
+	if (!kernel->bpf || !config->kernel.n_interfaces || !cookies_read(&kernel->cookies))
+		return;
+	cookies_log(&kernel->cookies, config);
+	set_listeners(kernel, config, slots);
 }
 
 void kernel_watch(struct kernel *kernel)

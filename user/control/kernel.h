@@ -12,6 +12,7 @@
 
 #include "config/config.h"
 #include "control/bpf_loader.h"
+#include "control/cookies.h"
 #include "control/rights.h"
 #include "control/sockets.h"
 #include "shared/state.h"
@@ -29,6 +30,7 @@ struct kernel {
 	char why[BPF_WHY_MAX]; /* why off, or without sk_lookup; "" */
 	struct kernel_interface *interfaces; /* those of the config, in its order */
 	size_t n_interfaces;
+	struct cookies cookies; /* what SYN cookies need */
 };
 
 static inline bool kernel_is_on(const struct kernel *kernel)
@@ -54,6 +56,8 @@ int kernel_attach_xdp(struct kernel *kernel, const struct config *config);
 /* Once a second: notices and logs what was detached behind our back, so that what is reported is what
  * holds. The next reload puts it back. */
 void kernel_watch(struct kernel *kernel);
+/* Once a second: puts into the listeners' rows what changed of the sysctls that SYN cookies need. */
+void kernel_watch_cookies(struct kernel *kernel, const struct config *config, uint32_t slots);
 /* After they listen: the sockets for sk_lookup, which is attached where it is not yet. 0 or
  * -errno after logging (required only). */
 int kernel_sockets(struct kernel *kernel, const struct config *config,

@@ -230,6 +230,9 @@ static void on_sample(struct loop_timer *timer)
 	totals_sample(&supervisor->totals, &supervisor->state, supervisor->slots,
 		      loop_now(&supervisor->loop));
 	kernel_watch(&supervisor->kernel);
+	if (supervisor->current.config)
+		kernel_watch_cookies(&supervisor->kernel, supervisor->current.config,
+				     supervisor->slots);
 	loop_timer_set(&supervisor->loop, timer, SAMPLE_MS * NS_PER_MS);
 }
 
