@@ -28,7 +28,7 @@ struct config_interface {
 
 struct config_acl_file {
 	char *path;
-	size_t end; /* its prefixes are those before this one, behind the file's before it */
+	size_t first, end; /* which of the list's prefixes it holds: first..end-1 */
 	struct config_place place; /* where the config names it */
 };
 

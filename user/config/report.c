@@ -18,13 +18,14 @@ struct report_finding {
 	uint32_t order;
 	bool warning;
 	char *text;
+	char *path; /* of another file than the config; NULL: the config */
 };
 
-static void report_add(struct reporter *reporter, bool warning, struct config_place place,
-		       const char *format, va_list args)
+static void report_add(struct reporter *reporter, bool warning, const char *path,
+		       struct config_place place, const char *format, va_list args)
 {
 	char line[REPORT_LINE_MAX];
-	char *text;
+	char *text, *copy = NULL;
 
 	if (warning)
 		reporter->warnings++;
@@ -46,12 +47,15 @@ static void report_add(struct reporter *reporter, bool warning, struct config_pl
 	}
 	vsnprintf(line, sizeof(line), format, args);
 	text = strdup(line);
-	if (!text) {
+	if (text && path)
+		copy = strdup(path);
+	if (!text || (path && !copy)) {
+		free(text);
 		reporter->no_memory = true;
 		return;
 	}
 	reporter->findings[reporter->n] = (struct report_finding){
-		.place = place, .order = reporter->n, .warning = warning, .text = text
+		.place = place, .order = reporter->n, .warning = warning, .text = text, .path = copy
 	};
 	reporter->n++;
 }
@@ -61,7 +65,17 @@ void report_error(struct reporter *reporter, struct config_place place, const ch
 	va_list args;
 
 	va_start(args, format);
-	report_add(reporter, false, place, format, args);
+	report_add(reporter, false, NULL, place, format, args);
+	va_end(args);
+}
+
+void report_error_in(struct reporter *reporter, const char *path, struct config_place place,
+		     const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	report_add(reporter, false, path, place, format, args);
 	va_end(args);
 }
 
@@ -70,7 +84,7 @@ void report_warning(struct reporter *reporter, struct config_place place, const 
 	va_list args;
 
 	va_start(args, format);
-	report_add(reporter, true, place, format, args);
+	report_add(reporter, true, NULL, place, format, args);
 	va_end(args);
 }
 
@@ -82,7 +96,10 @@ void report_no_memory(struct reporter *reporter)
 static int report_compare(const void *a_, const void *b_)
 {
 	const struct report_finding *a = a_, *b = b_;
+	int order = strcmp(a->path ? a->path : "", b->path ? b->path : ""); /* the config first */
 
+	if (order)
+		return order;
 	if (a->place.line != b->place.line)
 		return a->place.line < b->place.line ? -1 : 1;
 	if (a->place.column != b->place.column)
@@ -137,9 +154,12 @@ void report_flush(struct reporter *reporter, const char *path, struct config_rep
 		qsort(reporter->findings, reporter->n, sizeof(*reporter->findings),
 		      report_compare);
 	for (size_t i = 0; i < reporter->n; i++) {
-		if (!report_append_finding(report, path, &reporter->findings[i]))
+		const struct report_finding *at = &reporter->findings[i];
+
+		if (!report_append_finding(report, at->path ? at->path : path, at))
 			reporter->no_memory = true;
-		free(reporter->findings[i].text);
+		free(at->text);
+		free(at->path);
 	}
 	if (reporter->no_memory) {
 		finding.text = "out of memory";

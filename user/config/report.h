@@ -29,6 +29,9 @@ void report_error(struct reporter *reporter, struct config_place place, const ch
 	__attribute__((format(printf, 3, 4)));
 void report_warning(struct reporter *reporter, struct config_place place, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
+/* Of a place in another file than the config; NULL: in the config. */
+void report_error_in(struct reporter *reporter, const char *path, struct config_place place,
+		     const char *format, ...) __attribute__((format(printf, 4, 5)));
 /* Counts as an error. */
 void report_no_memory(struct reporter *reporter);
 /* Appends what was collected, and frees it. */

@@ -48,6 +48,7 @@ void system_check(struct reporter *reporter, struct config *config, const struct
 		  const struct config_hooks *hooks)
 {
 	system_check_pem(reporter, config, root, hooks);
+	system_check_acls(reporter, config);
 	system_check_interfaces(reporter, config, node_get(node_get(root, "kernel"), "interfaces"));
 	system_check_runtime(reporter, config, node_get(root, "runtime"));
 }

@@ -9,7 +9,7 @@
 #include "config/report.h"
 #include "config/tree.h"
 
-/* After check_config. Relative paths of PEM files start at the config file's folder, and are replaced
+/* After check_config. Relative paths of PEM files and access lists start at the config file's folder, and are replaced
  * by what was opened. */
 void system_check(struct reporter *reporter, struct config *config, const struct node *root,
 		  const struct config_hooks *hooks);
@@ -17,5 +17,9 @@ void system_check(struct reporter *reporter, struct config *config, const struct
 /* Its part for PEM files (system_pem.c). */
 void system_check_pem(struct reporter *reporter, struct config *config, const struct node *root,
 		      const struct config_hooks *hooks);
+/* ... and for access lists (system_acl.c). */
+void system_check_acls(struct reporter *reporter, struct config *config);
+/* Makes *path relative to the config's folder. False: no memory. */
+bool system_resolve(const char *config_path, char **path);
 
 #endif

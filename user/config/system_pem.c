@@ -15,8 +15,7 @@
 #define SYSTEM_WHY_MAX 256
 #define SYSTEM_TYPE_MAX 32
 
-/* Makes *path, of a PEM file, relative to the config's folder. False: no memory. */
-static bool system_resolve(const char *config_path, char **path)
+bool system_resolve(const char *config_path, char **path)
 {
 	const char *slash = strrchr(config_path, '/');
 	size_t folder_len = slash ? (size_t)(slash - config_path) + 1 : 0;

@@ -17,6 +17,7 @@
 
 #define DOC "docs/CONFIG.md"
 #define TLS_FOLDER "/etc/sluice/tls/"
+#define ACL_FOLDER "/etc/sluice/acl/"
 
 static char *read_text(const char *path)
 {
@@ -285,17 +286,20 @@ static void the_full_example_has_every_key(void **state)
 	free(text);
 }
 
-/* The example as this machine can have it: certificates in folder, lo for eth0. */
+/* The example as this machine can have it: certificates and lists in folder, lo for eth0. */
 static char *adapt(const char *path, const char *folder)
 {
-	char *text = read_text(path), *tls, *adapted;
+	char *text = read_text(path), *tls, *acl, *adapted;
 	char here[256];
 
 	snprintf(here, sizeof(here), "%s/tls/", folder);
 	tls = replace(text, TLS_FOLDER, here);
-	adapted = replace(tls, "eth0", "lo");
+	snprintf(here, sizeof(here), "%s/acl/", folder);
+	acl = replace(tls, ACL_FOLDER, here);
+	adapted = replace(acl, "eth0", "lo");
 	free(text);
 	free(tls);
+	free(acl);
 	return adapted;
 }
 
@@ -308,6 +312,8 @@ static void every_example_loads_without_a_warning(void **state)
 
 	snprintf(path, sizeof(path), "%s/sluice.yaml", folder);
 	assert_int_equal(mkdir(pem_path(folder, "tls"), 0700), 0);
+	assert_int_equal(mkdir(pem_path(folder, "acl"), 0700), 0);
+	pem_write_text(pem_path(folder, "acl/deny.txt"), "192.0.2.99 # said too much\n");
 	pem_make(pem_path(folder, "tls"), "ecdsa", 0, -1, 90, NULL);
 	pem_make(pem_path(folder, "tls"), "inside", 0, -1, 90, NULL);
 	pem_make(pem_path(folder, "tls"), "rsa", 2048, -1, 90, NULL);

@@ -13,7 +13,8 @@
 /* Something of everything that allocates; the second text also has everything that is reported. */
 static const char good[] =
 	"runtime: {user: root}\n"
-	"kernel: {interfaces: [{name: lo}], acl: {deny: [10.0.0.0/8], allow: [10.0.0.0/9]}}\n"
+	"kernel: {interfaces: [{name: lo}], acl: {deny: [10.0.0.0/8], allow: [10.0.0.0/9],\n"
+	"  deny_files: [list.txt]}, penalties: {never: [10.0.0.0/8]}}\n"
 	"listeners:\n"
 	"- {name: a, address: \"[::]:1\", certificate: {chain: ec.pem, key: ec.key}, group: g}\n"
 	"- {name: b, address: \"[::]:2\", certificate: [{chain: ec.pem, key: ec.key}], group: h,\n"
@@ -32,7 +33,7 @@ static const char good[] =
 static const char bad[] =
 	"workers: none\n"
 	"color: red\n"
-	"kernel: {mode: off, acl: {deny: [10.0.0.0/8], allow: [10.0.0.0/8]}}\n"
+	"kernel: {mode: off, acl: {deny: [10.0.0.0/8], allow: [10.0.0.0/8], deny_files: [bad.yaml]}}\n"
 	"listeners:\n"
 	"- {name: a, address: \"[::]:0\", certificate: {chain: none, key: ec.key}, group: k,\n"
 	"   routes: [{name: a, group: x}, {name: a, match: {host: \"*\", path: 5}, sticky: a}]}\n"
@@ -47,6 +48,7 @@ static void loading_a_good_file_survives_every_failure(void **state)
 
 	pem_make(*state, "ec", 0, -1, 90, NULL);
 	pem_write_text(path, good);
+	pem_write_text(pem_path(*state, "list.txt"), "192.0.2.1\n192.0.2.0/24\n");
 	FAULT_EACH(n) {
 		struct config_report report = { 0 };
 		struct config *config = config_load(path, &report, NULL);
@@ -75,6 +77,7 @@ static void loading_survives_when_all_memory_is_gone(void **state)
 
 	pem_make(*state, "ec", 0, -1, 90, NULL);
 	pem_write_text(path, good);
+	pem_write_text(pem_path(*state, "list.txt"), "192.0.2.1\n192.0.2.0/24\n");
 	for (unsigned n = 0; hit; n++) {
 		struct config_report report = { 0 };
 		struct config *config;
@@ -118,6 +121,7 @@ static void the_wire_form_survives_every_failure(void **state)
 
 	pem_make(*state, "ec", 0, -1, 90, NULL);
 	pem_write_text(path, good);
+	pem_write_text(pem_path(*state, "list.txt"), "192.0.2.1\n192.0.2.0/24\n");
 	config = config_load(path, &report, NULL);
 	assert_non_null(config);
 	FAULT_EACH(n) {
