@@ -112,6 +112,8 @@ int bpf_acl_replace(struct bpf *bpf, uint32_t acl, const struct prefix *deny, si
 int bpf_read_verdicts(const struct bpf *bpf, struct sluice_verdict_count counts[VERDICT_MAX]);
 int bpf_read_listener_stats(const struct bpf *bpf, uint32_t listener,
 			    struct sluice_listener_stats *ret_stats);
+int bpf_read_listener_times(const struct bpf *bpf, uint32_t listener,
+			    struct sluice_listener_time *ret_times);
 
 /* What libbpf and the verifier said since the last bpf_open began (cut at some 64 KiB); "" when
  * they were silent. For the debug log. Valid until the next call of this module. */

@@ -189,3 +189,9 @@ int bpf_read_listener_stats(const struct bpf *bpf, uint32_t listener,
 	return read_sum(bpf->maps[MAP_listener_stats], listener, (__u64 *)ret_stats,
 			sizeof(*ret_stats) / sizeof(__u64));
 }
+
+int bpf_read_listener_times(const struct bpf *bpf, uint32_t listener,
+			    struct sluice_listener_time *ret_times)
+{
+	return bpf_map_lookup_elem(bpf->maps[MAP_listener_times], &listener, ret_times);
+}

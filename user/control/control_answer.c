@@ -23,6 +23,11 @@ static const char *const mode_names[] = {
 	[KERNEL_REQUIRED] = "required",
 	[KERNEL_OFF] = "off",
 };
+static const char *const cookie_names[] = {
+	[COOKIES_AUTO] = "auto",
+	[COOKIES_ALWAYS] = "always",
+	[COOKIES_OFF] = "off",
+};
 static const char *const worker_states[] = {
 	[SLUICE_WORKER_FREE] = "free",	       [SLUICE_WORKER_STARTING] = "starting",
 	[SLUICE_WORKER_LIVE] = "live",	       [SLUICE_WORKER_DRAINING] = "draining",
@@ -101,6 +106,30 @@ static json_t *verdict_counts(const struct supervisor *supervisor)
 	return array;
 }
 
+/* What SYN cookies meet: the sysctls, and what lacks for what the listeners ask; NULL where XDP runs
+ * nowhere. */
+static json_t *cookies_state(const struct supervisor *supervisor)
+{
+	const struct config *config = supervisor->current.config;
+	const struct cookies *cookies = &supervisor->kernel.cookies;
+	const char *lack = NULL, *loss = NULL;
+
+	if (!kernel_is_on(&supervisor->kernel) || !config->kernel.n_interfaces)
+		return NULL;
+	for (size_t i = 0; i < config->n_listeners; i++) {
+		enum config_cookies wanted = config->listeners[i].syn_cookies;
+
+		if (!lack)
+			lack = cookies_lack(cookies, wanted);
+		if (wanted != COOKIES_OFF)
+			loss = cookies_loss(cookies);
+	}
+	return json_pack("{s:i, s:i, s:b, s:s, s:s}", "tcp_syncookies", cookies->syncookies,
+			 "tcp_timestamps", cookies->timestamps, "options",
+			 cookies_keep_options(cookies), "lack", lack ? lack : "", "loss",
+			 loss ? loss : "");
+}
+
 static json_t *kernel_state(const struct supervisor *supervisor)
 {
 	const struct kernel *kernel = &supervisor->kernel;
@@ -118,11 +147,12 @@ static json_t *kernel_state(const struct supervisor *supervisor)
 							    BPF_XDP_OFF),
 				  "note", known ? kernel->interfaces[i].why : ""));
 	}
-	return json_pack("{s:s, s:s, s:b, s:s, s:s, s:o}", "mode",
+	return json_pack("{s:s, s:s, s:b, s:s, s:s, s:o, s:o*}", "mode",
 			 kernel_is_on(kernel) ? "on" : "off", "configured",
 			 NAME_OF(mode_names, (unsigned)config->kernel.mode), "sk_lookup",
 			 kernel->sk_lookup, "note", kernel->why, "pin_path",
-			 config->kernel.pin_path, "interfaces", interfaces);
+			 config->kernel.pin_path, "interfaces", interfaces, "syn_cookies",
+			 cookies_state(supervisor));
 }
 
 static json_t *answer_groups(const struct supervisor *supervisor)
@@ -174,6 +204,19 @@ static json_t *answer_status(const struct supervisor *supervisor)
 	return status;
 }
 
+/* Do SYNs to the listener get cookies at this moment? */
+static bool cookies_now(const struct supervisor *supervisor, const struct config_listener *listener)
+{
+	struct sluice_listener_time times;
+
+	if (!supervisor->kernel.cookies.syncookies || listener->syn_cookies == COOKIES_OFF)
+		return false;
+	if (listener->syn_cookies == COOKIES_ALWAYS && supervisor->kernel.cookies.syncookies == 2)
+		return true;
+	return !bpf_read_listener_times(supervisor->kernel.bpf, listener->id, &times) &&
+	       times.cookie_until_ns > loop_now(&supervisor->loop);
+}
+
 static json_t *answer_listeners(const struct supervisor *supervisor)
 {
 	const struct config *config = supervisor->current.config;
@@ -204,6 +247,14 @@ static json_t *answer_listeners(const struct supervisor *supervisor)
 			put(row, "all_down", json_integer(num(stats.all_down)));
 			put(row, "picked", json_integer(num(stats.picked)));
 			put(row, "pick_fallback", json_integer(num(stats.pick_fallback)));
+			put(row, "penalized", json_integer(num(stats.penalized)));
+			put(row, "source_full", json_integer(num(stats.source_full)));
+			put(row, "strays_limited", json_integer(num(stats.strays_limited)));
+			put(row, "cookies", json_integer(num(stats.cookies)));
+			put(row, "cookies_back", json_integer(num(stats.cookies_back)));
+			put(row, "syn_cookies",
+			    json_string(NAME_OF(cookie_names, (unsigned)listener->syn_cookies)));
+			put(row, "cookies_now", json_boolean(cookies_now(supervisor, listener)));
 		}
 		json_array_append_new(array, row);
 	}

@@ -68,6 +68,12 @@ static void print_kernel(const json_t *kernel)
 		printf("%-12s %s: %s%s%s\n", "xdp", text_of(interface, "name"),
 		       text_of(interface, "mode"), *note ? "; " : "", note);
 	}
+	const json_t *cookies = json_object_get(kernel, "syn_cookies");
+	const char *lack = text_of(cookies, "lack"), *loss = text_of(cookies, "loss");
+
+	if (cookies)
+		printf("%-12s %s%s%s\n", "SYN cookies", *lack ? lack : "as configured",
+		       *loss ? "; " : "", loss);
 	if (!json_array_size(interfaces))
 		printf("%-12s off: no interface under kernel.interfaces\n", "xdp");
 }
