@@ -18,6 +18,7 @@
 #include "control/control.h"
 #include "control/control_answer.h"
 #include "control/control_command.h"
+#include "control/control_explain.h"
 #include "control/control_listener.h"
 #include "control/control_route.h"
 #include "control/supervisor.h"
@@ -142,13 +143,34 @@ static void client_command(struct control_client *client, json_t *request)
 	reload_command(client->control->supervisor, command);
 }
 
-static void client_route(struct control_client *client, const json_t *request)
+/* A question with arguments, that changes nothing. */
+static const struct {
+	const char *command;
+	json_t *(*answer)(const struct supervisor *supervisor, const json_t *request, char *why,
+			  size_t why_size);
+} questions[] = {
+	{ "route", control_route },
+	{ "explain", control_explain },
+};
+#define QUESTIONS (sizeof(questions) / sizeof(questions[0]))
+
+static size_t find_question(const char *command)
 {
-	char why[256];
-	json_t *document = control_route(client->control->supervisor, request, why, sizeof(why));
+	size_t i = 0;
+
+	while (i < QUESTIONS && strcmp(questions[i].command, command))
+		i++;
+	return i;
+}
+
+static void client_question(struct control_client *client, const json_t *request, size_t which)
+{
+	char why[BPF_WHY_MAX];
+	json_t *document = questions[which].answer(client->control->supervisor, request, why,
+						   sizeof(why));
 
 	if (document)
-		client_answer(client, json_dumps(document, JSON_COMPACT));
+		client_answer(client, json_dumps(document, JSON_COMPACT | JSON_REAL_PRECISION(12)));
 	else
 		client_error(client, why);
 	json_decref(document);
@@ -176,8 +198,8 @@ static void client_run(struct control_client *client)
 		json_decref(document);
 	} else if (control_command_is(command)) {
 		client_command(client, request);
-	} else if (!strcmp(command, "route")) {
-		client_route(client, request);
+	} else if (find_question(command) < QUESTIONS) {
+		client_question(client, request, find_question(command));
 	} else if (json_object_size(request) > 1) {
 		client_error(client, "this command takes no arguments");
 	} else if (!strcmp(command, "reload")) {

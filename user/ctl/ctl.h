@@ -24,6 +24,8 @@ struct ctl {
 
 /* The value of an option of the command's own; NULL where it is not given. The last one counts. */
 const char *ctl_option(const struct ctl *ctl, const char *name);
+/* Whether it is given: for options that take no value. */
+bool ctl_has_option(const struct ctl *ctl, const char *name);
 
 /* Each prints its result on stdout, its errors on stderr, and returns the exit code. */
 int ctl_status(const struct ctl *ctl);
@@ -32,6 +34,7 @@ int ctl_groups(const struct ctl *ctl);
 int ctl_backends(const struct ctl *ctl);
 int ctl_workers(const struct ctl *ctl);
 int ctl_verdicts(const struct ctl *ctl);
+int ctl_explain(const struct ctl *ctl);
 int ctl_check(const struct ctl *ctl);
 int ctl_reload(const struct ctl *ctl);
 int ctl_routes(const struct ctl *ctl);

@@ -46,6 +46,12 @@ static const struct command {
 	  ctl_workers },
 	{ "verdicts", NULL, { 0 }, "what the XDP gate did, by verdict",
 	  "Packets and bytes of every verdict since the maps were made.\n", ctl_verdicts },
+	{ "explain", "SRC:PORT DST:PORT", { "syn", "ack", "interface NAME" },
+	  "what the XDP gate does with a packet, and why",
+	  "Runs the gate's own program on a made-up packet, a SYN unless --ack, and prints each\n"
+	  "step up to the verdict. Nothing is sent, counted or changed. WORKER is whom sk_lookup\n"
+	  "would give the connection to: it draws two by lot, so it is asked 128 times.\n",
+	  ctl_explain },
 	{ "drain", "GROUP BACKEND", { "for DURATION" },
 	  "no new calls to a backend, or no new connections (listener NAME)",
 	  "BACKEND as the file has it, or one address of a DNS name. Running calls finish; with\n"
@@ -150,6 +156,14 @@ const char *ctl_option(const struct ctl *ctl, const char *name)
 		if (!strcmp(ctl->options[i].name, name))
 			return ctl->options[i].value;
 	return NULL;
+}
+
+bool ctl_has_option(const struct ctl *ctl, const char *name)
+{
+	for (int i = 0; i < ctl->n_options; i++)
+		if (!strcmp(ctl->options[i].name, name))
+			return true;
+	return false;
 }
 
 static int run(const struct command *command, struct ctl *ctl, int argc, char **argv)
