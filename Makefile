@@ -48,7 +48,7 @@ else
 BASE_CFLAGS += -fPIE -fstack-protector-strong -D_FORTIFY_SOURCE=2
 BASE_LDFLAGS += -pie -Wl,-z,relro,-z,now,-z,noexecstack
 endif
-LIBS := -lbpf -lnghttp2 -lssl -lcrypto -lyaml -lcares -ljansson -lcap -lpcre2-8 -lm
+LIBS := -lxdp -lbpf -lnghttp2 -lssl -lcrypto -lyaml -lcares -ljansson -lcap -lpcre2-8 -lm
 CTL_LIBS := -lsmartcols
 
 MAINS := user/control/main.c user/ctl/main.c
@@ -69,7 +69,7 @@ BPF_TEST_BINS := $(BPF_TEST_SRCS:selftests/bpf/%.c=$(OUT)/bpftest/%)
 all: $(OUT)/sluiced $(OUT)/sluicectl $(BPF_OBJS) ## build sluiced, sluicectl and the BPF objects
 
 .PHONY: tests
-tests: $(UNIT_BINS) $(BPF_TEST_BINS) ## build the unit and BPF test programs
+tests: $(UNIT_BINS) $(BPF_TEST_BINS) $(BUILD)/bpf/xdp_pass.bpf.o ## build the unit and BPF test programs
 
 ifdef SANITIZE
 # A sanitizer tree is used like the plain one, so it has its bpf/ too.
@@ -102,11 +102,17 @@ $(OUT)/sluicectl: $(OUT)/obj/user/ctl/main.o $(CTL_OBJS) $(OUT)/libsluice.a
 
 # Not from $(CC): clang names the machine otherwise than the folder.
 BPF_ARCH_INCLUDE = $(addprefix -I,$(wildcard /usr/include/$(shell uname -m)-linux-gnu))
-$(BUILD)/bpf/%.bpf.o: bpf/%.bpf.c
+define compile_bpf
 	@mkdir -p $(@D)
 	$(call say,BPF,$@)
 	$(Q)$(CLANG) -target bpf -mcpu=v3 -g -O2 -Wall -Wextra -Werror -Iinclude -Ibpf $(BPF_ARCH_INCLUDE) \
 		-MMD -MP -MF $(@:.o=.d) -c $< -o $@
+endef
+$(BUILD)/bpf/%.bpf.o: bpf/%.bpf.c
+	$(compile_bpf)
+# What end-to-end tests put on the other end of a veth.
+$(BUILD)/bpf/%.bpf.o: selftests/e2e/%.bpf.c
+	$(compile_bpf)
 
 $(BUILD)/bpf/%.skel.h: $(BUILD)/bpf/%.bpf.o
 	$(call say,SKEL,$@)
@@ -157,6 +163,16 @@ deps: ## install what is missing of packages.txt but the bench peers (root, apt)
 check: deps ## everything: build, lint, unit, bpf, end to end, interop, sanitizers, fuzzers (root for all of it)
 	@tools/deps.sh interop || true # what cannot be had is skipped, with the reason
 	@$(RUN) --seconds $(FUZZ_SECONDS) all
+
+.PHONY: vmtest
+vmtest: deps ## the tests of the kernel's part inside other kernels, by virtme-ng (KERNELS="6.1 6.12 host")
+	@tools/deps.sh vmtest || true # what cannot be had is skipped, with the reason
+	@$(MAKE) --no-print-directory all tests
+	@$(PYTHON) vmtest/run --build $(BUILD) --document $(KERNELS)
+
+.PHONY: check-all
+check-all: check ## check, then vmtest
+	@$(MAKE) --no-print-directory vmtest
 
 .PHONY: interop
 interop: deps ## other people's gRPC stacks and suites through sluice (fetches what they need)

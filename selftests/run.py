@@ -28,27 +28,33 @@ EVERY = {
     "e2e-san": suites.e2e_sanitized,
     "fuzz": suites.fuzz,
 }
+# Not in "all": parts of what is, and what takes long.
+OTHERS = {
+    "e2e-kernel": suites.e2e_kernel,
+}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--build", default="build", help="the build tree (build)")
+    parser.add_argument("--logs", help="where the full output goes (BUILD/check)")
     parser.add_argument("--seconds", type=int, default=60, help="for each fuzzer (60)")
-    parser.add_argument("suite", nargs="+", choices=["all", *EVERY])
+    parser.add_argument("suite", nargs="+", choices=["all", *EVERY, *OTHERS])
     options = parser.parse_args()
     os.chdir(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
     options.build = os.path.abspath(options.build)
-    names = list(EVERY) if "all" in options.suite else options.suite
+    names = EVERY if "all" in options.suite else options.suite
+    steps = {**EVERY, **OTHERS}
 
     try:
-        tally = Tally(os.path.join(options.build, "check"))
+        tally = Tally(options.logs or os.path.join(options.build, "check"))
     except PermissionError:
         sys.exit(f"{options.build} is another user's (built as root?): remove it, or use sudo")
     begun = time.monotonic()
     for name in names:
         tally.begin(name)
         try:
-            EVERY[name](tally, options)
+            steps[name](tally, options)
         except suites.CannotGoOn:
             break
         finally:

@@ -5,7 +5,7 @@
  */
 #include <linux/bpf.h>
 
-__attribute__((section("xdp"), used)) int xdp_pass(struct xdp_md *ctx)
+__attribute__((section("xdp"), used)) int xdp_pass(void *ctx __attribute__((unused)))
 {
 	return XDP_PASS;
 }

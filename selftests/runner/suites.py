@@ -168,6 +168,11 @@ def e2e(tally, options):
     _pytest(tally, with_build(options.build), "-m", "not interop")
 
 
+def e2e_kernel(tally, options):
+    """What depends on the kernel: for machines with another one."""
+    _pytest(tally, with_build(options.build), "-m", "kernel and not interop")
+
+
 def interop(tally, options):
     """Other people's stacks and suites."""
     _pytest(tally, with_build(options.build), "-m", "interop")

@@ -11,6 +11,8 @@ import sys
 import threading
 from concurrent.futures import Future
 
+from .proc import SLOWER
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
@@ -51,7 +53,7 @@ class Agent:
 
     def run(self, function, *args, wait=60, **kwargs):
         """function's value, at most `wait` seconds later."""
-        return self.start(function, *args, **kwargs).result(wait)
+        return self.start(function, *args, **kwargs).result(wait * SLOWER)
 
     def _receive(self):
         stream = self._popen.stdout

@@ -40,14 +40,6 @@ def import_protos(folder):
     return pathlib.Path(folder)
 
 
-def compile_pass_program(folder):
-    output = folder / "xdp_pass.o"
-    machine = run("gcc", "-dumpmachine").stdout.strip()
-    run("clang", "-target", "bpf", "-O2", "-g", f"-I/usr/include/{machine}",
-        "-c", HERE / "xdp_pass.bpf.c", "-o", output)
-    return output
-
-
 class Backend:
     """A gRPC server in a backend host. Its agent can be killed and started again."""
 
@@ -105,7 +97,7 @@ class Lab:
         else:
             self.kernel_refused = worlds.mount_bpffs() or self._bpf_refused()
             self.world = worlds.NamespaceWorld(
-                None if self.kernel_refused else compile_pass_program(folder))
+                None if self.kernel_refused else pathlib.Path(build_folder()) / "bpf" / "xdp_pass.bpf.o")
         self.certificate = certs.make(folder, "ecdsa")
         self.rsa_certificate = certs.make(folder, "rsa")
 

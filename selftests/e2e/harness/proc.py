@@ -6,12 +6,16 @@ import signal
 import subprocess
 import time
 
+# How much longer everything may take here than on a machine of today: in emulation, much.
+SLOWER = float(os.environ.get("SLUICE_SLOWER", "1"))
+
 
 def wait_for(predicate, timeout, what, interval=0.02):
     """Polls until predicate() is true and returns its value; AssertionError after timeout seconds.
 
     what: text, or a function that makes the text at the end (for what was seen last).
     """
+    timeout *= SLOWER
     end = time.monotonic() + timeout
     while True:
         value = predicate()
@@ -34,7 +38,7 @@ def run(*argv, timeout=20, check=True, input=None, cwd=None, env=None):
     """Runs a command; returns CompletedProcess with text output. check: non-zero raises."""
     done = subprocess.run(
         [str(a) for a in argv], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        timeout=timeout, input=input, cwd=cwd, env=env)
+        timeout=timeout * SLOWER, input=input, cwd=cwd, env=env)
     if check and done.returncode:
         raise RuntimeError(f"{' '.join(map(str, argv))}: exit {done.returncode}: "
                            f"{done.stderr.strip() or done.stdout.strip()}")
@@ -83,6 +87,7 @@ class Process:
 
     def wait(self, timeout):
         """The exit status; killed and AssertionError where it takes longer."""
+        timeout *= SLOWER
         try:
             return self.popen.wait(timeout)
         except subprocess.TimeoutExpired:
