@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * bpf_loader.c - brings the BPF programs and maps into the kernel and takes them out again: rights,
- * bpffs, the pins of an earlier run, loading. Called by the supervisor. With its two siblings
+ * bpffs, the pins of an earlier run, loading. Called by the supervisor. With its siblings
  * the only place that knows libbpf. Pins change only after everything has loaded.
  */
 #include "control/bpf_loader.h"
@@ -44,18 +44,45 @@ static const struct {
 
 static char library_log[LIBRARY_LOG_SIZE];
 static size_t library_log_len;
+static char kernel_message[128];
 
 const char *bpf_library_log(void)
 {
 	return library_log;
 }
 
+__attribute__((format(printf, 1, 0))) static void
+keep_kernel_message(const char *format, va_list args)
+{
+	static const char prefix[] = "Kernel error message: ";
+	char line[sizeof(kernel_message) + sizeof(prefix)];
+
+	vsnprintf(line, sizeof(line), format, args);
+	if (strncmp(line, prefix, strlen(prefix)))
+		return;
+	line[strcspn(line, "\n")] = 0;
+	snprintf(kernel_message, sizeof(kernel_message), "%.*s", (int)sizeof(kernel_message) - 1,
+		 line + strlen(prefix));
+}
+
+void bpf_loader_kernel_message(char *text, size_t size)
+{
+	snprintf(text, size, "%s", kernel_message);
+	kernel_message[0] = 0;
+}
+
 __attribute__((format(printf, 2, 0))) static int
 on_library_print(enum libbpf_print_level level, const char *format, va_list args)
 {
 	size_t room = sizeof(library_log) - library_log_len;
+	va_list again;
 	int n;
 
+	if (level == LIBBPF_WARN) {
+		va_copy(again, args);
+		keep_kernel_message(format, again);
+		va_end(again);
+	}
 	if (level == LIBBPF_DEBUG || room < 2)
 		return 0;
 	n = vsnprintf(library_log + library_log_len, room, format, args);
@@ -362,8 +389,11 @@ static int map_ports(struct bpf *bpf, const struct gate_bpf *gate)
 	struct gate_bpf__bss *data;
 
 	bpf->gate_data_bytes = (sizeof(*data) + page - 1) / page * page;
+	bpf->gate_data_fd = fcntl(bpf_map__fd(gate->maps.bss), F_DUPFD_CLOEXEC, 0);
+	if (bpf->gate_data_fd < 0)
+		return -errno;
 	bpf->gate_data = mmap(NULL, bpf->gate_data_bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
-			      bpf_map__fd(gate->maps.bss), 0);
+			      bpf->gate_data_fd, 0);
 	if (bpf->gate_data == MAP_FAILED) {
 		bpf->gate_data = NULL;
 		return -errno;
@@ -444,7 +474,10 @@ int bpf_open(struct bpf **ret_bpf, const struct bpf_options *options, char *why,
 	bpf_loader_why(why, why_size, "%s", "");
 	if (!bpf)
 		return -ENOMEM;
-	bpf->lock_fd = bpf->gate_fd = bpf->pick_fd = -1;
+	bpf->lock_fd = bpf->gate_fd = bpf->pick_fd = bpf->gate_data_fd = -1;
+	bpf->replace_foreign = options->replace_foreign;
+	bpf->chain = options->chain;
+	bpf->chain_priority = options->chain_priority;
 	for (unsigned i = 0; i < MAPS; i++)
 		bpf->maps[i] = -1;
 	bpf->pin_path = strdup(options->pin_path);
@@ -503,6 +536,8 @@ void bpf_forget(struct bpf *bpf)
 	}
 	if (bpf->gate_data)
 		munmap(bpf->gate_data, bpf->gate_data_bytes);
+	if (bpf->gate_data_fd >= 0)
+		close(bpf->gate_data_fd);
 	if (bpf->gate_fd >= 0)
 		close(bpf->gate_fd);
 	if (bpf->pick_fd >= 0)

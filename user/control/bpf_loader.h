@@ -29,6 +29,9 @@ struct bpf;
 struct bpf_options {
 	const char *pin_path; /* absolute, on a bpffs; made where missing (its parent must exist) */
 	bool replace_maps;    /* pinned maps of another ABI version are removed, not refused */
+	bool replace_foreign; /* XDP programs of others give way: until bpf_keep_foreign */
+	bool chain; /* XDP in libxdp's dispatcher, beside other programs, where the kernel can */
+	uint32_t chain_priority; /* ... lower runs first */
 };
 
 /*
@@ -66,11 +69,17 @@ const char *bpf_xdp_used_name(enum bpf_xdp_used used); /* "off", "native", "gene
  * Puts the gate on an interface of the current network namespace, adopting sluice's own pinned link
  * where there is one. XDP_MODE_AUTO tries native, then generic; *ret_used says which it became,
  * and why then says in one line why not native (else it is ""). Called again, it changes the mode.
- * -ENODEV: no such interface; -EBUSY: another XDP program is on it, which is never replaced;
+ * With options.chain it becomes one of the programs of libxdp's dispatcher; where the kernel lacks what
+ * that takes, the interface's only program, and why says so.
+ * -ENODEV: no such interface; -EBUSY: another XDP program is on it, which is not replaced;
  * -EOPNOTSUPP or the driver's own error: this mode does not work there. why is filled.
  */
 int bpf_attach_xdp(struct bpf *bpf, const char *interface, enum config_xdp_mode mode,
 		   enum bpf_xdp_used *ret_used, char *why, size_t why_size);
+/* From now on nobody's program is replaced. */
+void bpf_keep_foreign(struct bpf *bpf);
+/* Whether the gate runs in a dispatcher there now; text: its programs in their order, or "". */
+bool bpf_xdp_chain_now(const struct bpf *bpf, const char *interface, char *text, size_t size);
 /* What holds at this moment: an interface may have gone, or somebody detached the gate by hand. */
 enum bpf_xdp_used bpf_xdp_used_now(const struct bpf *bpf, const char *interface);
 /* 0, also where it was not attached. */

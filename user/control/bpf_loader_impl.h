@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bpf_loader_impl.h - what the three files of the loader share: bpf_loader.c (load, pins, end),
- * bpf_loader_attach.c (links), bpf_loader_tables.c (entries of the maps). For nobody else.
+ * bpf_loader_impl.h - what the files of the loader share: bpf_loader.c (load, pins, end),
+ * bpf_loader_attach.c (links), bpf_loader_xdp.c (interfaces), bpf_loader_chain.c (libxdp),
+ * bpf_loader_tables.c and others (entries of the maps). For nobody else.
  */
 #ifndef SLUICE_CONTROL_BPF_LOADER_IMPL_H
 #define SLUICE_CONTROL_BPF_LOADER_IMPL_H
@@ -46,11 +47,44 @@ struct bpf {
 	int lock_fd;	/* pin_path's directory, flocked */
 	int maps[MAPS]; /* -1 where not open */
 	int gate_fd, pick_fd;
+	bool replace_foreign, chain; /* as in bpf_options */
+	uint32_t chain_priority;
 	/* The gate's own data, mapped: bpf/ports.h. */
+	int gate_data_fd;
 	void *gate_data;
 	size_t gate_data_bytes;
 	uint64_t *ports_without_address, *ports_without_any;
 };
+
+/*
+ * bpf_loader_chain.c, which alone knows libxdp. pin: where the gate's program in a dispatcher is
+ * pinned, so that the next run finds which of its programs was ours.
+ */
+/* Whether this machine can: tried once, with programs of its own. 0; -EOPNOTSUPP with why. */
+int bpf_loader_chain_probe(char *why, size_t why_size);
+/* Adds the gate to the interface's dispatcher, making that where there is none, and then takes out the
+ * one of an earlier run. 0; -ENOSYS: it became no dispatcher, nothing is attached; -EBUSY: a program
+ * without dispatcher is there; -errno. why is filled. */
+int bpf_loader_chain_attach(const struct bpf *bpf, int ifindex, enum config_xdp_mode mode,
+			    const char *pin, char *why, size_t why_size);
+/* Takes the gate out, and the dispatcher where it was its only program. 0, also where none was. */
+int bpf_loader_chain_detach(int ifindex, const char *pin);
+/* Whether the pinned program runs on the interface; text: all that do, in their order. */
+bool bpf_loader_chain_has(int ifindex, const char *pin, char *text, size_t size);
+
+/* Takes whatever program or dispatcher of others off the interface. 0 or -errno. */
+int bpf_loader_chain_clear(int ifindex);
+
+/* bpf_loader_attach.c: links, each held by its pin alone. */
+#define BPF_LOADER_LINKS "links/"
+struct bpf_link_info;
+int bpf_loader_link_info(int fd, struct bpf_link_info *info);
+int bpf_loader_link_make(int program_fd, int target, int type, uint32_t flags, const char *pin);
+/* Detaches the link pinned there and removes the pin. 0, also where none was. */
+int bpf_loader_link_drop(const char *pin);
+
+/* What the kernel said last, by netlink, on why it refuses; "" where nothing since the last call. */
+void bpf_loader_kernel_message(char *text, size_t size);
 
 /* "<pin_path>/<a><b>" in a malloced string, or NULL. */
 char *bpf_loader_path(const char *pin_path, const char *a, const char *b);

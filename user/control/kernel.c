@@ -2,7 +2,7 @@
 /*
  * kernel.c - see kernel.h. Called by the supervisor and reload.c; speaks to bpf_loader, and logs
  * what it reports. Decides when a failure is one line in the log (mode auto) or the end
- * (mode required).
+ * (mode required). Its other half, kernel_interfaces.c, has where XDP runs.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -14,11 +14,14 @@
 #include "control/kernel.h"
 
 int kernel_open(struct kernel *kernel, const struct config *config, const struct rights *rights,
-		bool replace_maps, int fds[STATE_FDS])
+		const struct kernel_options *asked, int fds[STATE_FDS])
 {
 	const struct bpf_options options = {
 		.pin_path = config->kernel.pin_path,
-		.replace_maps = replace_maps,
+		.replace_maps = asked->replace_maps,
+		.replace_foreign = asked->force,
+		.chain = config->kernel.xdp_chain,
+		.chain_priority = config->kernel.chain_priority,
 	};
 
 	memset(kernel, 0, sizeof(*kernel));
@@ -57,18 +60,14 @@ void kernel_close(struct kernel *kernel, bool keep)
 {
 	bpf_close(kernel->bpf, keep);
 	kernel->bpf = NULL;
-	free(kernel->interfaces);
-	kernel->interfaces = NULL;
-	kernel->n_interfaces = 0;
+	kernel_interfaces_done(kernel);
 }
 
 void kernel_forget(struct kernel *kernel)
 {
 	bpf_forget(kernel->bpf);
 	kernel->bpf = NULL;
-	free(kernel->interfaces);
-	kernel->interfaces = NULL;
-	kernel->n_interfaces = 0;
+	kernel_interfaces_done(kernel);
 }
 
 static void rate_fill(const struct config_rate *rate, __u64 *interval_ns, __u64 *tolerance_ns)
@@ -148,76 +147,6 @@ int kernel_guard(struct kernel *kernel, const struct config *config, uint32_t sl
 	return ret ? ret : set_listeners(kernel, config, slots);
 }
 
-/* What was last reported of this interface. */
-static bool attached_before(const struct kernel *kernel, const struct kernel_interface *report)
-{
-	for (size_t i = 0; i < kernel->n_interfaces; i++)
-		if (!strcmp(kernel->interfaces[i].name, report->name))
-			return kernel->interfaces[i].used == report->used;
-	return false;
-}
-
-static int attach_one(struct kernel *kernel, const struct config_interface *interface,
-		      struct kernel_interface *report)
-{
-	snprintf(report->name, sizeof(report->name), "%s", interface->name);
-	int ret = bpf_attach_xdp(kernel->bpf, interface->name, interface->xdp, &report->used,
-				 report->why, sizeof(report->why));
-
-	if (ret) {
-		report->used = BPF_XDP_OFF;
-		log_at(kernel->required ? LOG_ERROR : LOG_WARN, "cannot attach XDP",
-		       F_STR("interface", interface->name), F_STR("reason", report->why),
-		       F_ERR(ret));
-		return kernel->required ? ret : 0;
-	}
-	if (attached_before(kernel, report))
-		return 0;
-	if (report->why[0])
-		log_info("XDP attached", F_STR("interface", interface->name),
-			 F_STR("mode", bpf_xdp_used_name(report->used)),
-			 F_STR("note", report->why));
-	else
-		log_info("XDP attached", F_STR("interface", interface->name),
-			 F_STR("mode", bpf_xdp_used_name(report->used)));
-	return 0;
-}
-
-int kernel_attach_xdp(struct kernel *kernel, const struct config *config)
-{
-	size_t n = config->kernel.n_interfaces;
-	int ret = 0;
-
-	if (!kernel->bpf)
-		return 0;
-	kernel_watch(kernel);
-	struct kernel_interface *reports = calloc(n + 1, sizeof(*reports));
-	const char **names = calloc(n + 1, sizeof(*names));
-
-	if (!reports || !names) {
-		ret = -ENOMEM;
-		goto out;
-	}
-	for (size_t i = 0; i < n; i++) {
-		int err = attach_one(kernel, &config->kernel.interfaces[i], &reports[i]);
-
-		if (err && !ret)
-			ret = err;
-		names[i] = config->kernel.interfaces[i].name;
-	}
-	if (ret)
-		goto out;
-	bpf_detach_xdp_except(kernel->bpf, names, n);
-	free(kernel->interfaces);
-	kernel->interfaces = reports;
-	kernel->n_interfaces = n;
-	reports = NULL;
-out:
-	free(reports);
-	free(names);
-	return ret;
-}
-
 void kernel_watch_cookies(struct kernel *kernel, const struct config *config, uint32_t slots)
 {
 	if (!kernel->bpf || !config->kernel.n_interfaces || !cookies_read(&kernel->cookies))
@@ -230,18 +159,7 @@ void kernel_watch(struct kernel *kernel)
 {
 	if (!kernel->bpf)
 		return;
-	for (size_t i = 0; i < kernel->n_interfaces; i++) {
-		struct kernel_interface *report = &kernel->interfaces[i];
-
-		if (report->used == BPF_XDP_OFF ||
-		    bpf_xdp_used_now(kernel->bpf, report->name) == report->used)
-			continue;
-		report->used = BPF_XDP_OFF;
-		snprintf(report->why, sizeof(report->why),
-			 "detached from outside, or the interface went: a reload attaches it again");
-		log_warn("XDP lost", F_STR("interface", report->name),
-			 F_STR("reason", report->why));
-	}
+	kernel_interfaces_watch(kernel);
 	if (kernel->sk_lookup && !bpf_sk_lookup_is_on(kernel->bpf)) {
 		kernel->sk_lookup = false;
 		snprintf(kernel->why, sizeof(kernel->why),

@@ -14,12 +14,13 @@
 enum { EXIT_OK, EXIT_FAILED, EXIT_USAGE };
 
 static const char usage[] =
-	"usage: sluiced [--config FILE] [--replace-maps] [--log-format text|json]\n"
+	"usage: sluiced [--config FILE] [--replace-maps] [--force] [--log-format text|json]\n"
 	"       sluiced --check FILE\n"
 	"\n"
 	"  --config FILE        run with this configuration (default " SLUICE_CONFIG_PATH ")\n"
 	"  --check FILE         print every error and warning in FILE, change nothing; exit 1 on errors\n"
 	"  --replace-maps       remove pinned maps of another version instead of refusing to start\n"
+	"  --force              replace XDP programs of others on the configured interfaces\n"
 	"  --log-format FORMAT  text or json, whatever the configuration says\n"
 	"  --version            print the version\n"
 	"  --help               print this\n"
@@ -47,6 +48,7 @@ int main(int argc, char **argv)
 		{ "config", required_argument, NULL, 'c' },
 		{ "check", required_argument, NULL, 'C' },
 		{ "replace-maps", no_argument, NULL, 'r' },
+		{ "force", no_argument, NULL, 'f' },
 		{ "log-format", required_argument, NULL, 'l' },
 		{ "version", no_argument, NULL, 'V' },
 		{ "help", no_argument, NULL, 'h' },
@@ -65,7 +67,10 @@ int main(int argc, char **argv)
 			check_path = optarg;
 			break;
 		case 'r':
-			run.replace_maps = true;
+			run.kernel.replace_maps = true;
+			break;
+		case 'f':
+			run.kernel.force = true;
 			break;
 		case 'l':
 			if (strcmp(optarg, "text") && strcmp(optarg, "json")) {

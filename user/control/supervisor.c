@@ -280,11 +280,12 @@ static int bring_up(struct supervisor *supervisor, struct config *config)
 		ret = control_open(&supervisor->control, config->control_socket);
 	if (!ret)
 		ret = kernel_open(&supervisor->kernel, config, &supervisor->rights,
-				  supervisor->options->replace_maps, supervisor->state_fds);
+				  &supervisor->options->kernel, supervisor->state_fds);
 	if (ret) {
 		config_unref(config);
 		return ret; /* logged */
 	}
+	kernel_follow(&supervisor->kernel, &supervisor->loop);
 	supervisor->slots = count_slots(config);
 	rights_raise_nofile(config, supervisor->slots);
 	sockets_init(&supervisor->sockets, supervisor->slots);

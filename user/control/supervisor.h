@@ -27,7 +27,7 @@
 
 struct supervisor_options {
 	const char *config_path;
-	bool replace_maps;
+	struct kernel_options kernel; /* --replace-maps, --force */
 	bool log_format_set; /* --log-format given: the config's does not count */
 	enum log_format log_format;
 };
