@@ -13,8 +13,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "control/bpf_loader_impl.h"
+
 const struct bpf_feature_row bpf_feature_rows[BPF_FEATURE_COUNT] = {
-#define BPF_FEATURE_ROW(id, name, since, needed, without) { name, since, without, needed },
+#define BPF_FEATURE_ROW(id, name, since, needed, used_for) { name, since, used_for, needed },
 	BPF_FEATURES(BPF_FEATURE_ROW)
 #undef BPF_FEATURE_ROW
 };
@@ -44,28 +46,22 @@ static bool has_mmap(void)
 	return fd >= 0;
 }
 
-static bool has_lpm_batch(void)
-{
-	LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_NO_PREALLOC);
-	LIBBPF_OPTS(bpf_map_batch_opts, batch);
-	int fd = bpf_map_create(BPF_MAP_TYPE_LPM_TRIE, "probe", 8, 8, 1, &options);
-	__u64 key = 0, value = 0;
-	__u32 count = 1;
-	bool has = fd >= 0 && !bpf_map_update_batch(fd, &key, &value, &count, &batch);
-
-	if (fd >= 0)
-		close(fd);
-	return has;
-}
-
-/* An XDP program that returns XDP_PASS, run on a frame with a context of its own. */
-static bool has_test_run(void)
+/* The smallest XDP program, or -1 with errno. */
+static int load_pass(void)
 {
 	const struct bpf_insn pass[] = {
 		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = XDP_PASS },
 		{ .code = BPF_JMP | BPF_EXIT },
 	};
-	int fd = bpf_prog_load(BPF_PROG_TYPE_XDP, "probe", "GPL", pass, 2, NULL);
+
+	return bpf_prog_load(BPF_PROG_TYPE_XDP, "probe", "GPL", pass,
+			     sizeof(pass) / sizeof(pass[0]), NULL);
+}
+
+/* On a frame, with a context of its own. */
+static bool has_test_run(void)
+{
+	int fd = load_pass();
 	unsigned char frame[64] = { 0 };
 	struct xdp_md context = { .data_end = sizeof(frame) };
 	LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame, .data_size_in = sizeof(frame),
@@ -80,11 +76,7 @@ static bool has_test_run(void)
 /* Whether anything can be loaded at all: else every probe would say no. */
 static bool may_probe(void)
 {
-	const struct bpf_insn pass[] = {
-		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = XDP_PASS },
-		{ .code = BPF_JMP | BPF_EXIT },
-	};
-	int fd = bpf_prog_load(BPF_PROG_TYPE_XDP, "probe", "GPL", pass, 2, NULL);
+	int fd = load_pass();
 
 	if (fd < 0)
 		return errno != EPERM && errno != EACCES;
@@ -92,8 +84,10 @@ static bool may_probe(void)
 	return true;
 }
 
-int bpf_features_probe(bool has[BPF_FEATURE_COUNT])
+int bpf_features_probe(bool has[BPF_FEATURE_COUNT], char *no_chain, size_t no_chain_size)
 {
+	if (no_chain_size)
+		no_chain[0] = 0;
 	memset(has, 0, BPF_FEATURE_COUNT * sizeof(has[0]));
 	if (!may_probe())
 		return -EPERM;
@@ -103,14 +97,13 @@ int bpf_features_probe(bool has[BPF_FEATURE_COUNT])
 	has[BPF_FEATURE_MMAP] = has_mmap();
 	has[BPF_FEATURE_SOCKMAP] = has_map(BPF_MAP_TYPE_SOCKMAP);
 	has[BPF_FEATURE_MAPS_OF_MAPS] = has_map(BPF_MAP_TYPE_ARRAY_OF_MAPS);
-	has[BPF_FEATURE_LPM_TRIE] = has_lpm_batch();
+	has[BPF_FEATURE_LPM_TRIE] = has_map(BPF_MAP_TYPE_LPM_TRIE);
 	has[BPF_FEATURE_LRU_HASH] = has_map(BPF_MAP_TYPE_LRU_HASH);
 	has[BPF_FEATURE_RINGBUF] = has_map(BPF_MAP_TYPE_RINGBUF);
 	has[BPF_FEATURE_COOKIES] = has_helper(BPF_PROG_TYPE_XDP, BPF_FUNC_tcp_gen_syncookie) &&
 				   !access("/proc/sys/net/ipv4/tcp_syncookies", F_OK);
 	has[BPF_FEATURE_SOCKETS] = has_helper(BPF_PROG_TYPE_XDP, BPF_FUNC_skc_lookup_tcp);
 	has[BPF_FEATURE_TEST_RUN] = has_test_run();
-	has[BPF_FEATURE_FREPLACE] = has_program(BPF_PROG_TYPE_EXT);
-	has[BPF_FEATURE_BTF] = !access("/sys/kernel/btf/vmlinux", R_OK);
+	has[BPF_FEATURE_CHAIN] = !bpf_loader_chain_probe(no_chain, no_chain_size);
 	return 0;
 }

@@ -19,6 +19,7 @@
 #include "control/control_answer.h"
 #include "control/control_command.h"
 #include "control/control_explain.h"
+#include "control/control_features.h"
 #include "control/control_listener.h"
 #include "control/control_route.h"
 #include "control/supervisor.h"
@@ -151,6 +152,7 @@ static const struct {
 } questions[] = {
 	{ "route", control_route },
 	{ "explain", control_explain },
+	{ "features", control_features },
 };
 #define QUESTIONS (sizeof(questions) / sizeof(questions[0]))
 

@@ -11,7 +11,16 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "control/features.h"
 #include "control/kernel.h"
+
+static void log_lacks(const struct config *config)
+{
+	struct features features;
+
+	features_read(&features, NULL);
+	features_log(&features, config);
+}
 
 int kernel_open(struct kernel *kernel, const struct config *config, const struct rights *rights,
 		const struct kernel_options *asked, int fds[STATE_FDS])
@@ -37,8 +46,10 @@ int kernel_open(struct kernel *kernel, const struct config *config, const struct
 
 	if (!ret) {
 		ret = bpf_state_fds(kernel->bpf, fds);
-		if (!ret)
+		if (!ret) {
+			log_lacks(config);
 			return 0;
+		}
 		snprintf(kernel->why, sizeof(kernel->why), "maps' descriptors: %s", strerror(-ret));
 		bpf_close(kernel->bpf, false);
 	}

@@ -29,6 +29,7 @@ bool ctl_has_option(const struct ctl *ctl, const char *name);
 
 /* Each prints its result on stdout, its errors on stderr, and returns the exit code. */
 int ctl_status(const struct ctl *ctl);
+int ctl_status_kernel(const struct ctl *ctl); /* with --kernel */
 int ctl_listeners(const struct ctl *ctl);
 int ctl_groups(const struct ctl *ctl);
 int ctl_backends(const struct ctl *ctl);

@@ -19,9 +19,11 @@ static const struct command {
 	const char *help;
 	int (*run)(const struct ctl *ctl);
 } commands[] = {
-	{ "status", NULL, { 0 }, "the daemon on one screen",
+	{ "status", NULL, { "kernel" }, "the daemon on one screen",
 	  "Mode of each interface, live backends of each group, connections, calls and calls a\n"
-	  "second (over the last second), and what the XDP gate did.\n", ctl_status },
+	  "second (over the last second), and what the XDP gate did. With --kernel: what this\n"
+	  "kernel can do for it, what is off without that, and the sysctls that matter.\n",
+	  ctl_status },
 	{ "listeners", NULL, { 0 }, "listeners, and new connections at the gate",
 	  "SYNS and what follows count new connections at the XDP gate; PICKED are those that\n"
 	  "sk_lookup gave to a worker, FALLBACK those it left to SO_REUSEPORT.\n", ctl_listeners },

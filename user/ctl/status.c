@@ -173,8 +173,11 @@ static void print_counts(const json_t *counts)
 int ctl_status(const struct ctl *ctl)
 {
 	char *text = NULL;
-	json_t *status = client_ask(ctl, "status", &text);
+	json_t *status;
 
+	if (ctl_has_option(ctl, "kernel"))
+		return ctl_status_kernel(ctl);
+	status = client_ask(ctl, "status", &text);
 	if (!status)
 		return CTL_FAILED;
 	if (ctl->json) {
