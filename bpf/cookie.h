@@ -9,6 +9,7 @@
 #define SLUICE_BPF_COOKIE_H
 
 #include "answer.h"
+#include "event.h"
 #include "limit.h"
 #include "maps.h"
 #include "syn_options.h"
@@ -21,8 +22,6 @@
 #define COOKIE_PROBE_ONE_IN 64
 #define COOKIE_WINDOW 32768 /* enough for the first flight, and no more than the kernel will grant */
 #define COOKIE_TCP_LISTEN 10
-
-#define COOKIE_TCP_HEADER_MAX 60
 
 static __always_inline struct bpf_sock *cookie_socket(struct xdp_md *ctx,
 						      const struct packet *packet)
@@ -41,32 +40,6 @@ static __always_inline struct bpf_sock *cookie_socket(struct xdp_md *ctx,
 	tuple.ipv6.sport = packet->source_port;
 	tuple.ipv6.dport = packet->key.port;
 	return bpf_skc_lookup_tcp(ctx, &tuple, sizeof(tuple.ipv6), BPF_F_CURRENT_NETNS, 0);
-}
-
-/* The packet's IP and TCP headers, copied to where helpers take them from. */
-struct cookie_headers {
-	__u8 ip[sizeof(struct ipv6hdr)];
-	__u8 tcp[COOKIE_TCP_HEADER_MAX];
-};
-
-static __always_inline bool cookie_load(struct xdp_md *ctx, const struct packet *packet,
-					struct cookie_headers *headers)
-{
-	__u32 bytes = packet->header_bytes;
-
-	if (bytes < sizeof(struct tcphdr) || bytes > COOKIE_TCP_HEADER_MAX)
-		return false;
-	if (packet->ipv4 ? bpf_xdp_load_bytes(ctx, packet->l3_offset, headers->ip,
-					      sizeof(struct iphdr)) :
-			   bpf_xdp_load_bytes(ctx, packet->l3_offset, headers->ip,
-					      sizeof(struct ipv6hdr)))
-		return false;
-	return !bpf_xdp_load_bytes(ctx, packet->l4_offset, headers->tcp, bytes);
-}
-
-static __always_inline __u32 cookie_ip_bytes(const struct packet *packet)
-{
-	return packet->ipv4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
 }
 
 /* Whether SYNs to this listener are to get cookies now. */
@@ -103,40 +76,68 @@ static __always_inline void cookie_note(const struct sluice_listener *listener,
 		times->cookie_until_ns = now_ns + COOKIE_HOLD_NS;
 }
 
-/* The cookie for this SYN with its MSS above, or -errno: -ENOENT where the kernel wants none. */
-__noinline __s64 cookie_generate(struct xdp_md *ctx, const struct packet *packet)
+/*
+ * A listening socket of this listener. Any will do: all of one SO_REUSEPORT group share what makes them
+ * know a cookie again. The stack's own look-up, which costs the pick as well, is for a gate without
+ * sockets in the map.
+ */
+static __always_inline struct bpf_sock *cookie_listening(struct xdp_md *ctx,
+							 const struct packet *packet,
+							 const struct sluice_listener *listener)
 {
-	struct cookie_headers headers;
 	struct bpf_sock *socket;
-	__s64 cookie = -22; /* EINVAL */
+	__u32 key;
 
-	if (tracing)
-		return given.cookie;
-	if (!packet || !cookie_load(ctx, packet, &headers))
-		return cookie;
-	socket = cookie_socket(ctx, packet);
+	if (listener->slots) {
+		key = listener->id * SLUICE_MAX_WORKERS + packet->source_port % listener->slots;
+		socket = bpf_map_lookup_elem(&sockets, &key);
+		if (socket)
+			return socket;
+	}
+	return cookie_socket(ctx, packet);
+}
+
+/* The cookie for this SYN with its MSS above, or -errno: -ENOENT where the kernel wants none. */
+static __always_inline __s64 cookie_generate(struct xdp_md *ctx, const struct packet *packet,
+					     const struct sluice_listener *listener,
+					     struct syn_header *header)
+{
+	__u32 bytes = packet->header_bytes;
+	struct bpf_sock *socket;
+	__s64 cookie;
+	void *ip;
+
+	if (!syn_header_copy(ctx, packet, header))
+		return -22; /* EINVAL */
+	socket = cookie_listening(ctx, packet, listener);
 	if (!socket)
 		return -2; /* ENOENT */
-	if (socket->state == COOKIE_TCP_LISTEN) {
-		__u32 bytes = packet->header_bytes;
-
-		if (bytes >= sizeof(struct tcphdr) && bytes <= COOKIE_TCP_HEADER_MAX)
-			cookie = bpf_tcp_gen_syncookie(socket, headers.ip, cookie_ip_bytes(packet),
-						       (struct tcphdr *)headers.tcp, bytes);
+	cookie = -22;
+	ip = parse_ip(ctx, packet);
+	/* The shortest packets of both families end here. The comparisons are apart, else clang makes
+	 * one of them that older verifiers cannot read. */
+	if (ip + sizeof(struct ipv6hdr) <= (void *)(long)ctx->data_end &&
+	    bytes >= sizeof(struct tcphdr)) {
+		barrier_var(bytes);
+		if (bytes <= SYN_HEADER_MAX)
+			cookie = bpf_tcp_gen_syncookie(socket, ip,
+						       packet->ipv4 ? sizeof(struct iphdr) :
+								      sizeof(struct ipv6hdr),
+						       (void *)header->bytes, bytes);
 	}
 	bpf_sk_release(socket);
 	return cookie;
 }
 
 /* Makes the SYN the answer that carries the cookie. False: the frame is not to be used further. */
-__noinline bool cookie_answer(struct xdp_md *ctx, const struct packet *packet,
-			      const struct sluice_listener *listener, __s64 cookie)
+static __always_inline bool cookie_answer(struct xdp_md *ctx, const struct packet *packet,
+					  const struct sluice_listener *listener,
+					  const struct syn_header *header, __s64 cookie,
+					  __u64 now_ns)
 {
 	struct answer answer = {};
 	struct syn_options offered = {};
 
-	if (!packet || !listener)
-		return false;
 	answer.tcp.seq = bpf_htonl((__u32)cookie);
 	answer.tcp.ack_seq = bpf_htonl(bpf_ntohl(packet->sequence) + 1);
 	answer.tcp.syn = 1;
@@ -147,18 +148,43 @@ __noinline bool cookie_answer(struct xdp_md *ctx, const struct packet *packet,
 	*(__be16 *)&answer.options[2] = bpf_htons((__u16)(cookie >> 32));
 	answer.tcp.doff = (sizeof(answer.tcp) + 4) / 4;
 	if ((listener->flags & SLUICE_LISTENER_COOKIES_OPTIONS) &&
-	    syn_options_read(ctx, packet, &offered))
-		syn_options_answer(&answer, &offered, listener->cookie_wscale,
-				   bpf_ktime_get_ns());
+	    syn_options_read(header, packet->header_bytes, &offered))
+		syn_options_answer(&answer, &offered, listener->cookie_wscale, now_ns);
 	return answer_make(ctx, packet, &answer);
+}
+
+#define COOKIE_NOT_SENT 1 /* and the frame is not to be used further */
+
+/* 0: the frame is the answer now. -errno: there is no cookie, and the frame is as it was. Verified by
+ * itself. */
+__noinline int cookie_send(struct xdp_md *ctx, const struct packet *packet,
+			   const struct sluice_listener *listener, __u64 now_ns)
+{
+	struct syn_header header = {};
+	struct sluice_switches *on;
+	__u32 zero = 0;
+	__s64 cookie;
+
+	if (!packet || !listener)
+		return -22;
+	if (tracing)
+		cookie = given.cookie;
+	else
+		cookie = cookie_generate(ctx, packet, listener, &header);
+	TRACE(SLUICE_TRACE_COOKIE, cookie_result = cookie < 0 ? cookie : 0);
+	if (cookie < 0)
+		return cookie;
+	on = bpf_map_lookup_elem(&switches, &zero);
+	if (on && (on->events_mask & (1ull << VERDICT_COOKIE_SENT)))
+		event_send(ctx, packet, VERDICT_COOKIE_SENT, listener->id);
+	return cookie_answer(ctx, packet, listener, &header, cookie, now_ns) ? 0 : COOKIE_NOT_SENT;
 }
 
 /* What a segment to a listener belongs to: enum cookie_owner. */
 __noinline int cookie_owner(struct xdp_md *ctx, const struct packet *packet)
 {
-	struct cookie_headers headers;
-	struct bpf_sock *socket;
 	int owner = COOKIE_OWNER_CONNECTION;
+	struct bpf_sock *socket;
 
 	TRACE(SLUICE_TRACE_SOCKET, socket_state = given.socket_state);
 	if (tracing)
@@ -169,10 +195,20 @@ __noinline int cookie_owner(struct xdp_md *ctx, const struct packet *packet)
 	if (!socket)
 		return COOKIE_OWNER_NONE;
 	if (socket->state == COOKIE_TCP_LISTEN) {
+		void *end = (void *)(long)ctx->data_end;
+		void *ip = parse_ip(ctx, packet), *tcp;
+		__u32 offset = packet->l4_offset;
+
 		owner = COOKIE_OWNER_NONE;
-		if (cookie_load(ctx, packet, &headers) &&
-		    !bpf_tcp_check_syncookie(socket, headers.ip, cookie_ip_bytes(packet),
-					     (struct tcphdr *)headers.tcp, sizeof(struct tcphdr)))
+		if (offset > PARSE_L4_OFFSET_MAX)
+			offset = 0;
+		tcp = (void *)(long)ctx->data + offset;
+		barrier_var(tcp);
+		if (ip + sizeof(struct ipv6hdr) <= end && tcp + sizeof(struct tcphdr) <= end &&
+		    !bpf_tcp_check_syncookie(socket, ip,
+					     packet->ipv4 ? sizeof(struct iphdr) :
+							    sizeof(struct ipv6hdr),
+					     tcp, sizeof(struct tcphdr)))
 			owner = COOKIE_OWNER_COOKIE;
 	}
 	bpf_sk_release(socket);

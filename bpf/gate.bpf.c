@@ -59,25 +59,21 @@ static __always_inline const struct sluice_group *group_down(__u32 id)
 /* Answers the SYN with a cookie where the listener is flooded: an XDP action, or -1 where it is not. */
 static __always_inline int cookie_instead(struct xdp_md *ctx, const struct packet *packet,
 					  const struct sluice_listener *listener,
-					  struct sluice_listener_stats *stats,
-					  const struct sluice_switches *on)
+					  struct sluice_listener_stats *stats)
 {
 	__u64 now_ns = bpf_ktime_get_ns();
 	struct sluice_listener_time *times;
 	__u32 id = listener->id;
-	__s64 cookie;
+	int result;
 
 	times = bpf_map_lookup_elem(&listener_times, &id);
 	if (!times || !cookie_wanted(listener, times, now_ns))
 		return -1;
-	cookie = cookie_generate(ctx, packet);
-	TRACE(SLUICE_TRACE_COOKIE, cookie_result = cookie < 0 ? cookie : 0);
-	if (cookie < 0)
+	result = cookie_send(ctx, packet, listener, now_ns);
+	if (result < 0)
 		return -1;
 	cookie_note(listener, times, now_ns);
-	if (on->events_mask & (1ull << VERDICT_COOKIE_SENT))
-		event_send(ctx, packet, VERDICT_COOKIE_SENT, id);
-	if (!cookie_answer(ctx, packet, listener, cookie)) {
+	if (result == COOKIE_NOT_SENT) {
 		/* To a group's MAC address: the stack would not take it either. */
 		count(ctx, VERDICT_DROP_MALFORMED);
 		return XDP_DROP;
@@ -115,7 +111,7 @@ __noinline int new_connection(struct xdp_md *ctx, const struct packet *packet,
 	refuse = group && group->on_all_down != SLUICE_ALL_DOWN_ACCEPT;
 	if (!refuse &&
 	    (listener->flags & (SLUICE_LISTENER_COOKIES_AUTO | SLUICE_LISTENER_COOKIES_ALWAYS))) {
-		int action = cookie_instead(ctx, packet, listener, stats, on);
+		int action = cookie_instead(ctx, packet, listener, stats);
 
 		if (action >= 0)
 			return action;

@@ -28,7 +28,8 @@
  * else a chain one longer than this would walk around the gate. */
 #define PARSE_EXTENSION_MAX 8
 
-#define PARSE_L4_OFFSET_MAX 16383
+#define PARSE_L3_OFFSET_MASK 63 /* Ethernet and the tags are 22 bytes at most */
+#define PARSE_L4_OFFSET_MAX  16383
 
 #define PARSE_IP_MORE_FRAGMENTS 0x2000
 #define PARSE_IP_OFFSET 0x1fff
@@ -83,6 +84,16 @@ static __always_inline void *cursor_take(struct cursor *cursor, __u32 bytes)
 		return NULL;
 	cursor->at = header + bytes;
 	return header;
+}
+
+/* Where the IP header is, once more: pointers are not kept in struct packet. The barrier makes it one
+ * pointer for a comparison and what follows it, or the verifier sees no connection. */
+static __always_inline void *parse_ip(struct xdp_md *ctx, const struct packet *packet)
+{
+	void *ip = (void *)(long)ctx->data + (packet->l3_offset & PARSE_L3_OFFSET_MASK);
+
+	barrier_var(ip);
+	return ip;
 }
 
 static __always_inline __u32 parse_ipv4(struct cursor *cursor, struct packet *packet)

@@ -11,8 +11,8 @@
 
 #include "answer.h"
 
-#define SYN_OPTIONS_MAX 40 /* bytes of a TCP header beyond the first 20 */
-
+#define SYN_HEADER_MAX	   60 /* bytes of the longest TCP header */
+#define SYN_OPTIONS_MAX	   40 /* of these beyond the first 20 */
 #define SYN_OPTIONS_AT_MAX 63 /* the next power of two, less one */
 
 #define TCP_OPTION_END	      0
@@ -31,6 +31,11 @@
 
 #define SYN_TIMESTAMP_NS (1000u * 1000) /* a tick of the kernel's timestamps */
 
+/* A SYN's TCP header, copied to where helpers take it from; zeros end the options. */
+struct syn_header {
+	__u8 bytes[sizeof(struct tcphdr) + SYN_OPTIONS_AT_MAX + 9];
+};
+
 struct syn_options {
 	__be32 timestamp; /* as it came: goes back as the echo */
 	__u8 has_timestamp;
@@ -39,19 +44,39 @@ struct syn_options {
 	__u8 zero; /* and the verifier does not know */
 };
 
+/* False: it is not whole in the frame's first buffer. A helper that copies takes three times as long. */
+static __always_inline bool syn_header_copy(struct xdp_md *ctx, const struct packet *packet,
+					    struct syn_header *header)
+{
+	__u32 offset = packet->l4_offset, bytes = packet->header_bytes;
+	void *end = (void *)(long)ctx->data_end;
+	__u32 *from, *to = (__u32 *)header->bytes;
+
+	if (offset > PARSE_L4_OFFSET_MAX)
+		return false;
+	from = (void *)(long)ctx->data + offset;
+	for (__u32 i = 0; i < SYN_HEADER_MAX / sizeof(*from); i++) {
+		if (i * sizeof(*from) >= bytes)
+			break;
+		if ((void *)(from + i + 1) > end)
+			return false;
+		to[i] = from[i];
+	}
+	return true;
+}
+
 /* False: the SYN has no timestamp, so nothing can be kept. Verified by itself. */
-__noinline bool syn_options_read(struct xdp_md *ctx, const struct packet *packet,
+__noinline bool syn_options_read(const struct syn_header *header, __u32 header_bytes,
 				 struct syn_options *found)
 {
-	__u8 bytes[SYN_OPTIONS_AT_MAX + 9] = {}; /* zeros end the list */
+	const __u8 *bytes;
 	__u32 at, length;
 
-	if (!packet || !found || packet->header_bytes <= sizeof(struct tcphdr))
+	if (!header || !found || header_bytes <= sizeof(struct tcphdr) ||
+	    header_bytes > SYN_HEADER_MAX)
 		return false;
-	length = packet->header_bytes - sizeof(struct tcphdr);
-	if (length > SYN_OPTIONS_MAX ||
-	    bpf_xdp_load_bytes(ctx, packet->l4_offset + sizeof(struct tcphdr), bytes, length))
-		return false;
+	bytes = header->bytes + sizeof(struct tcphdr);
+	length = header_bytes - sizeof(struct tcphdr);
 	found->has_timestamp = 0;
 	found->sack = 0;
 	found->scaling = SYN_KEEP_SCALING_NONE;
