@@ -139,6 +139,7 @@ static void on_message(struct child *child, const struct channel_message *messag
 	struct supervisor *supervisor = child->supervisor;
 	struct channel_config ready;
 	struct channel_resolved resolved;
+	struct channel_penalized penalized;
 
 	switch (message->type) {
 	case CHANNEL_READY:
@@ -159,6 +160,12 @@ static void on_message(struct child *child, const struct channel_message *messag
 		return;
 	case CHANNEL_REFUSED:
 		on_refused(child, message);
+		return;
+	case CHANNEL_PENALIZED:
+		if (child->is_monitor || message->length != sizeof(penalized))
+			return;
+		memcpy(&penalized, message->payload, sizeof(penalized));
+		penalties_on_message(&supervisor->penalties, &penalized);
 		return;
 	case CHANNEL_RESOLVED:
 		if (!child->is_monitor || message->length != sizeof(resolved))

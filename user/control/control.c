@@ -21,6 +21,7 @@
 #include "control/control_explain.h"
 #include "control/control_features.h"
 #include "control/control_listener.h"
+#include "control/control_penalties.h"
 #include "control/control_route.h"
 #include "control/supervisor.h"
 #include "sluice/control.h"
@@ -185,7 +186,7 @@ static void client_run(struct control_client *client)
 				     JSON_REJECT_DUPLICATES, NULL);
 	const char *command = json_string_value(json_object_get(request, "command"));
 	bool changes = command && (!strcmp(command, "reload") || control_command_is(command) ||
-				   control_listener_is(command));
+				   control_listener_is(command) || control_penalties_is(command));
 
 	if (!command) {
 		client_error(client, "a request is one line such as {\"command\": \"status\"}");
@@ -195,6 +196,11 @@ static void client_run(struct control_client *client)
 					     "the daemon is starting: try again in a moment");
 	} else if (control_listener_is(command)) {
 		json_t *document = control_listener(supervisor, request);
+
+		client_answer(client, document ? json_dumps(document, JSON_COMPACT) : NULL);
+		json_decref(document);
+	} else if (control_penalties_is(command)) {
+		json_t *document = control_penalties(supervisor, request);
 
 		client_answer(client, document ? json_dumps(document, JSON_COMPACT) : NULL);
 		json_decref(document);

@@ -11,6 +11,7 @@
 
 #include "control/control_answer.h"
 #include "control/control_json.h"
+#include "control/control_penalties.h"
 #include "sluice/control.h"
 
 static const char *const phase_names[] = {
@@ -81,6 +82,11 @@ static const struct {
 	{ "too_many_pings", offsetof(struct sluice_worker, too_many_pings), true },
 	{ "ejections", offsetof(struct sluice_worker, ejections), true },
 	{ "answered_here", offsetof(struct sluice_worker, answered_here), true },
+	{ "penalties", offsetof(struct sluice_worker, penalties), true },
+	{ "penalized_refused", offsetof(struct sluice_worker, penalized_refused), true },
+	{ "penalized_closed", offsetof(struct sluice_worker, penalized_closed), true },
+	{ "source_full", offsetof(struct sluice_worker, source_full), true },
+	{ "sources_untracked", offsetof(struct sluice_worker, sources_untracked), true },
 };
 #define COUNTERS (sizeof(counters) / sizeof(counters[0]))
 
@@ -201,6 +207,7 @@ static json_t *answer_status(const struct supervisor *supervisor)
 			put(events, counters[i].key, counter(&now.counts, i));
 	put(status, "events", events);
 	put(status, "calls_per_second", json_real(totals->calls_per_second));
+	put(status, "penalties", control_penalties_status(supervisor));
 	return status;
 }
 
@@ -315,7 +322,7 @@ static const struct {
 	{ "status", answer_status },	 { "listeners", answer_listeners },
 	{ "groups", answer_groups },	 { "backends", answer_backends },
 	{ "routes", answer_routes },	 { "workers", answer_workers },
-	{ "verdicts", answer_verdicts },
+	{ "verdicts", answer_verdicts },  { "penalties", control_penalties_rows },
 };
 
 static char *dump(json_t *document)

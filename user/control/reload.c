@@ -101,6 +101,7 @@ static int enforce(struct supervisor *supervisor, const struct config *config, c
 	bool with_acl = supervisor->reload.from_file || config == supervisor->current.config;
 
 	publish_config(&supervisor->state, config, loop_now(&supervisor->loop));
+	penalties_adopt(&supervisor->penalties, config);
 	int ret = kernel_guard(&supervisor->kernel, config, supervisor->slots, with_acl);
 
 	if (!ret)
@@ -289,6 +290,7 @@ static void commit(struct supervisor *supervisor)
 	sweep_later(supervisor);
 	names_sweep(&supervisor->names, config);
 	rights_raise_nofile(config, supervisor->slots);
+	penalties_configure(&supervisor->penalties, config);
 	revision_done(&old);
 	supervisor_set_log(supervisor, config);
 	log_info(from_file			? "reloaded" :

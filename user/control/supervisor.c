@@ -230,6 +230,7 @@ static void on_sample(struct loop_timer *timer)
 	totals_sample(&supervisor->totals, &supervisor->state, supervisor->slots,
 		      loop_now(&supervisor->loop));
 	kernel_watch(&supervisor->kernel);
+	penalties_sweep(&supervisor->penalties, loop_now(&supervisor->loop));
 	if (supervisor->current.config)
 		kernel_watch_cookies(&supervisor->kernel, supervisor->current.config,
 				     supervisor->slots);
@@ -336,6 +337,7 @@ static void take_down(struct supervisor *supervisor)
 	ids_free(supervisor->ids);
 	names_done(&supervisor->names);
 	overrides_done(&supervisor->overrides);
+	penalties_done(&supervisor->penalties);
 	tickets_done(&supervisor->tickets);
 	revision_done(&supervisor->current);
 	if (supervisor->signals.fd >= 0)
@@ -372,6 +374,7 @@ int supervisor_run(const struct supervisor_options *options)
 	overrides_init(&supervisor->overrides);
 	reload_init(supervisor);
 	control_init(supervisor);
+	penalties_init(supervisor);
 
 	int ret = loop_init(&supervisor->loop);
 

@@ -18,6 +18,7 @@
 #include "control/kernel.h"
 #include "control/names.h"
 #include "control/overrides.h"
+#include "control/penalties.h"
 #include "control/reload.h"
 #include "control/rights.h"
 #include "control/sockets.h"
@@ -63,6 +64,7 @@ struct supervisor {
 	struct children children;
 	struct totals totals;
 	struct control control;
+	struct penalties penalties;
 	uint64_t drained_ns; /* when draining began */
 	bool drain_sent;     /* ... and the workers were told */
 	int exit_code;

@@ -54,6 +54,16 @@ static const struct command {
 	  "step up to the verdict. Nothing is sent, counted or changed. WORKER is whom sk_lookup\n"
 	  "would give the connection to: it draws two by lot, so it is asked 128 times.\n",
 	  ctl_explain },
+	{ "penalties", NULL, { 0 }, "sources that are kept out for what they did",
+	  "REASON is the evidence that weighed most. TIMES counts the penalties that made this one\n"
+	  "as long as it is; DROPPED the packets that XDP dropped for it.\n", ctl_penalties },
+	{ "penalize", "IP", { "for DURATION", "level connections|packets" },
+	  "keep a source out for a time",
+	  "Its connections are closed, and new ones dropped, for 10m or --for 1h; with\n"
+	  "--level packets all its packets to listeners are. The source is all of per_source's\n"
+	  "ipv4_prefix or ipv6_prefix around IP. Holds over reloads.\n", ctl_penalize },
+	{ "pardon", "IP|all", { 0 }, "take a source's penalty back",
+	  "And forget what was held against it.\n", ctl_pardon },
 	{ "drain", "GROUP BACKEND", { "for DURATION" },
 	  "no new calls to a backend, or no new connections (listener NAME)",
 	  "BACKEND as the file has it, or one address of a DNS name. Running calls finish; with\n"
