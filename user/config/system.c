@@ -22,9 +22,9 @@ static void system_check_interfaces(struct reporter *reporter, const struct conf
 		const struct node *node = node_get(item, "name");
 
 		if (name && node && !if_nametoindex(name))
-			report_error(reporter, node->place,
-				     "interface %s does not exist, want one that `ip link` shows",
-				     report_quote(quoted, name));
+			report_warning(reporter, node->place,
+				       "interface %s does not exist, XDP is attached when it appears",
+				       report_quote(quoted, name));
 	}
 }
 

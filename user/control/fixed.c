@@ -51,6 +51,15 @@ int fixed_keep(struct config *config, const struct config *running, char *text, 
 		keep(&kept, "kernel.mode");
 		config->kernel.mode = running->kernel.mode;
 	}
+	/* To change between the two, an interface would have to be without the gate for a moment. */
+	if (config->kernel.xdp_chain != running->kernel.xdp_chain) {
+		keep(&kept, "kernel.xdp_chain");
+		config->kernel.xdp_chain = running->kernel.xdp_chain;
+	}
+	if (config->kernel.chain_priority != running->kernel.chain_priority) {
+		keep(&kept, "kernel.chain_priority");
+		config->kernel.chain_priority = running->kernel.chain_priority;
+	}
 	if (keep_string(&kept, "runtime.user", &config->user, running->user) ||
 	    keep_string(&kept, "runtime.group", &config->group, running->group) ||
 	    keep_string(&kept, "control.socket", &config->control_socket,

@@ -274,20 +274,20 @@ static void without_the_hook_certificates_are_only_read(void **state)
 	config_unref(config);
 }
 
-static void interfaces_must_exist_unless_the_kernel_side_is_off(void **state)
+static void interfaces_that_do_not_exist_are_warned_of_unless_the_kernel_side_is_off(void **state)
 {
 	const char *folder = *state;
 
 	pem_make(folder, "ec", 0, -1, 90, NULL);
 	expect(folder,
 	       LISTENER("ec.pem", "ec.key") "kernel: {interfaces: [{name: lo}, {name: none0}]}\n",
-	       "@/sluice.yaml:7:42: interface \"none0\" does not exist, want one that `ip link` "
-	       "shows\n");
+	       "@/sluice.yaml:7:42: warning: interface \"none0\" does not exist, XDP is attached "
+	       "when it appears\n");
 	expect(folder,
 	       LISTENER("ec.pem", "ec.key")
 	       "kernel: {mode: required, interfaces: [{name: none0}]}\n",
-	       "@/sluice.yaml:7:46: interface \"none0\" does not exist, want one that `ip link` "
-	       "shows\n");
+	       "@/sluice.yaml:7:46: warning: interface \"none0\" does not exist, XDP is attached "
+	       "when it appears\n");
 	expect(folder,
 	       LISTENER("ec.pem", "ec.key") "kernel: {mode: off, interfaces: [{name: none0}]}\n",
 	       "");
@@ -338,7 +338,7 @@ int main(void)
 		cmocka_unit_test(an_encrypted_key_is_refused_without_asking),
 		cmocka_unit_test(a_key_too_weak_for_tls_is_refused),
 		cmocka_unit_test(without_the_hook_certificates_are_only_read),
-		cmocka_unit_test(interfaces_must_exist_unless_the_kernel_side_is_off),
+		cmocka_unit_test(interfaces_that_do_not_exist_are_warned_of_unless_the_kernel_side_is_off),
 		cmocka_unit_test(users_and_groups_must_exist),
 		cmocka_unit_test(errors_of_text_and_machine_come_in_one_report),
 	};

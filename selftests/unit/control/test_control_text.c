@@ -129,8 +129,10 @@ static void settings_that_want_a_restart_keep_their_value_and_are_named(void **s
 	next->workers = 4;
 	next->control_socket = help_text("/run/b");
 	next->kernel.pin_path = help_text("/pins");
+	next->kernel.xdp_chain = true;
 	assert_int_equal(fixed_keep(next, running, kept, sizeof(kept)), 0);
-	assert_string_equal(kept, "workers, control.socket");
+	assert_string_equal(kept, "workers, kernel.xdp_chain, control.socket");
+	assert_false(next->kernel.xdp_chain);
 	assert_int_equal(next->workers, 2);
 	assert_string_equal(next->control_socket, "/run/a");
 	assert_int_equal(fixed_keep(next, running, kept, sizeof(kept)), 0);
