@@ -115,22 +115,22 @@ static void all_maps_are_pinned_while_open_and_gone_after_close(void **state)
 
 static void a_kept_run_leaves_counters_that_the_next_adopts(void **state)
 {
-	static const char *const adopted[] = { "acl_exact", "acl_v4", "acl_v6", "sources",
-					       "listener_times", "listener_stats", "verdicts" };
+	static const char *const adopted[] = { "sources", "strays", "penalties", "listener_times",
+					       "listener_stats", "verdicts" };
 	static const char *const fresh[] = { "listeners", "sockets", "workers", "groups",
-					     "backends", "meta" };
+					     "backends", "acls", "meta" };
 	struct bpf *bpf = open_or_fail(false);
-	uint32_t ids[7], fresh_ids[6];
+	uint32_t ids[6], fresh_ids[7];
 
-	for (int i = 0; i < 7; i++)
-		ids[i] = map_id(adopted[i]);
 	for (int i = 0; i < 6; i++)
+		ids[i] = map_id(adopted[i]);
+	for (int i = 0; i < 7; i++)
 		fresh_ids[i] = map_id(fresh[i]);
 	bpf_close(bpf, true);
 	bpf = open_or_fail(false);
-	for (int i = 0; i < 7; i++)
-		assert_int_equal(map_id(adopted[i]), ids[i]);
 	for (int i = 0; i < 6; i++)
+		assert_int_equal(map_id(adopted[i]), ids[i]);
+	for (int i = 0; i < 7; i++)
 		assert_int_not_equal(map_id(fresh[i]), fresh_ids[i]);
 	bpf_close(bpf, false);
 }

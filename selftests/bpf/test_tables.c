@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
+#include "control/bpf_loader_acl.h"
 #include "control/bpf_loader_impl.h"
 #include "gate_help.h"
 #include "world_help.h"
@@ -251,13 +252,22 @@ static uint32_t acl_exact_at(const char *ip)
 	return entry.action;
 }
 
+static int acl_replace(struct bpf *bpf, const struct prefix *deny, size_t n_deny,
+		       const struct prefix *allow, size_t n_allow)
+{
+	struct bpf_acl_list list = { .deny = deny, .n_deny = n_deny, .allow = allow,
+				     .n_allow = n_allow };
+
+	return bpf_acl_replace(bpf, 0, &list);
+}
+
 static void the_acl_becomes_exactly_what_is_asked(void **state)
 {
 	struct prefix deny[] = { prefix("203.0.113.0/24"), prefix("2001:db8::/48"),
 				 prefix("198.18.7.7"), prefix("fd00::7") };
 	struct prefix allow[] = { prefix("198.18.0.0/15"), prefix("10.0.0.0/8") };
 
-	assert_int_equal(bpf_acl_replace(*state, 0, deny, 4, allow, 2), 0);
+	assert_int_equal(acl_replace(*state, deny, 4, allow, 2), 0);
 	assert_int_equal(acl_entries_of("acl_exact"), 2);
 	assert_int_equal(acl_entries_of("acl_v4"), 3);
 	assert_int_equal(acl_entries_of("acl_v6"), 1);
@@ -267,7 +277,7 @@ static void the_acl_becomes_exactly_what_is_asked(void **state)
 	/* One stays, one changes its side, one is new, the others go. */
 	deny[1] = prefix("10.0.0.0/8");
 	allow[0] = prefix("192.0.2.0/24");
-	assert_int_equal(bpf_acl_replace(*state, 0, deny, 2, allow, 1), 0);
+	assert_int_equal(acl_replace(*state, deny, 2, allow, 1), 0);
 	assert_int_equal(acl_entries_of("acl_exact"), 0);
 	assert_int_equal(acl_entries_of("acl_v4"), 3);
 	assert_int_equal(acl_entries_of("acl_v6"), 0);
@@ -275,7 +285,7 @@ static void the_acl_becomes_exactly_what_is_asked(void **state)
 	assert_int_equal(acl_v4_at("10.1.2.3", 32), SLUICE_ACL_DENY);
 	assert_int_equal(acl_v4_at("192.0.2.1", 32), SLUICE_ACL_ALLOW);
 	assert_int_equal(acl_v4_at("198.18.0.1", 32), 0);
-	assert_int_equal(bpf_acl_replace(*state, 0, NULL, 0, NULL, 0), 0);
+	assert_int_equal(acl_replace(*state, NULL, 0, NULL, 0), 0);
 	assert_int_equal(acl_entries_of("acl_v4"), 0);
 }
 
@@ -283,7 +293,7 @@ static void what_is_in_both_lists_is_denied(void **state)
 {
 	struct prefix both[] = { prefix("10.0.0.0/8"), prefix("198.18.7.7"), prefix("198.18.7.7") };
 
-	assert_int_equal(bpf_acl_replace(*state, 0, both, 3, both, 3), 0);
+	assert_int_equal(acl_replace(*state, both, 3, both, 3), 0);
 	assert_int_equal(acl_v4_at("10.0.0.1", 32), SLUICE_ACL_DENY);
 	assert_int_equal(acl_exact_at("198.18.7.7"), SLUICE_ACL_DENY);
 	assert_int_equal(acl_entries_of("acl_exact"), 1);
@@ -293,7 +303,7 @@ static void mapped_prefixes_are_ipv4(void **state)
 {
 	struct prefix deny[] = { prefix("::ffff:10.0.0.0/104"), prefix("::ffff:198.18.7.7") };
 
-	assert_int_equal(bpf_acl_replace(*state, 0, deny, 2, NULL, 0), 0);
+	assert_int_equal(acl_replace(*state, deny, 2, NULL, 0), 0);
 	assert_int_equal(acl_v4_at("10.9.9.9", 32), SLUICE_ACL_DENY);
 	assert_int_equal(acl_exact_at("198.18.7.7"), SLUICE_ACL_DENY);
 	assert_int_equal(acl_entries_of("acl_v6"), 0);
@@ -310,12 +320,12 @@ static void a_full_acl_can_be_exchanged_and_an_over_full_one_is_refused(void **s
 		deny[i] = (struct prefix){ .family = AF_INET, .len = 28 };
 		memcpy(deny[i].bytes, &ip, 4);
 	}
-	assert_int_equal(bpf_acl_replace(*state, 0, deny, SLUICE_MAX_ACL_PREFIXES, NULL, 0), 0);
+	assert_int_equal(acl_replace(*state, deny, SLUICE_MAX_ACL_PREFIXES, NULL, 0), 0);
 	assert_int_equal(acl_v4_at("10.0.0.1", 32), SLUICE_ACL_DENY);
-	assert_int_equal(bpf_acl_replace(*state, 0, deny, SLUICE_MAX_ACL_PREFIXES + 1, NULL, 0), -E2BIG);
+	assert_int_equal(acl_replace(*state, deny, SLUICE_MAX_ACL_PREFIXES + 1, NULL, 0), -E2BIG);
 	assert_int_equal(acl_v4_at("10.0.0.1", 32), SLUICE_ACL_DENY);
 	/* All but the first, and the one that did not fit before. */
-	assert_int_equal(bpf_acl_replace(*state, 0, deny + 1, SLUICE_MAX_ACL_PREFIXES, NULL, 0), 0);
+	assert_int_equal(acl_replace(*state, deny + 1, SLUICE_MAX_ACL_PREFIXES, NULL, 0), 0);
 	assert_int_equal(acl_v4_at("10.0.0.1", 32), 0);
 	assert_int_equal(acl_v4_at("10.32.0.1", 32), SLUICE_ACL_DENY);
 	free(deny);

@@ -534,6 +534,7 @@ void bpf_forget(struct bpf *bpf)
 		if (bpf->maps[i] >= 0)
 			close(bpf->maps[i]);
 	}
+	bpf_loader_acl_done(bpf);
 	if (bpf->gate_data)
 		munmap(bpf->gate_data, bpf->gate_data_bytes);
 	if (bpf->gate_data_fd >= 0)

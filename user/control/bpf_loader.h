@@ -36,10 +36,11 @@ struct bpf_options {
 
 /*
  * Probes the rights, loads both programs, pins the maps under pin_path. Of the maps of an earlier
- * run with the same ABI, those that hold limits, ACL and counters (acl_*, sources,
- * listener_times, listener_stats, verdicts) are taken over; those that processes write (listeners,
+ * run with the same ABI, those that hold limits, penalties and counters (sources, penalties,
+ * listener_times, listener_stats, verdicts...) are taken over; those that processes write (listeners,
  * sockets, workers, groups, backends) are made anew, so that orphans of a killed supervisor
- * cannot write into them. Nothing is attached yet.
+ * cannot write into them, and so are access lists, since the config says them whole. Nothing is
+ * attached yet.
  *
  * 0 with *ret_bpf, or with *ret_bpf untouched, nothing left behind and why filled:
  * -EPERM     rights are missing (which, says why), or the bpf call is blocked
@@ -103,19 +104,13 @@ int bpf_listener_set(struct bpf *bpf, const struct addr *address,
 /* Removes what bpf_listener_set entered, and the listener's sockets. 0, also where none was. */
 int bpf_listener_del(struct bpf *bpf, const struct addr *address);
 
+/* How many listeners have this address, of which none is any address; 0 takes it out. 0 or -errno. */
+int bpf_vip_set(struct bpf *bpf, const struct addr *address, uint32_t listeners);
+
 /* Gives sk_lookup the listening socket of one worker slot of a listener (its id). The map holds no
  * reference: a socket that is closed leaves it by itself. 0 or -errno. */
 int bpf_socket_set(struct bpf *bpf, uint32_t listener, uint32_t slot, int fd);
 int bpf_socket_del(struct bpf *bpf, uint32_t listener, uint32_t slot);
-
-/*
- * Makes access list `acl` (0: the global one, 1 + id: a listener's) exactly this, in one step for
- * every packet: it is built beside the one in force, and swapped in. Where the same prefix is in
- * both lists, deny holds; where there is any in allow, sources in none are denied. 0; -E2BIG: more
- * than SLUICE_MAX_ACL_EXACT or SLUICE_MAX_ACL_PREFIXES of a kind; -errno. Then nothing changed.
- */
-int bpf_acl_replace(struct bpf *bpf, uint32_t acl, const struct prefix *deny, size_t n_deny,
-		    const struct prefix *allow, size_t n_allow);
 
 /* Sums over all CPUs. 0 or -errno. */
 int bpf_read_verdicts(const struct bpf *bpf, struct sluice_verdict_count counts[VERDICT_MAX]);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bpf_loader_acl.c - builds access lists as maps and swaps them in: abi.h tells how a list is laid
- * out. A packet is judged by one generation of a list, whole; the old one is taken away only when no
- * program can still be reading it.
+ * bpf_loader_acl.c - see bpf_loader_acl.h: builds access lists as maps and swaps them in; abi.h tells
+ * how a list is laid out. A packet is judged by one generation of a list, whole; the old one is taken
+ * away only when no program can still be reading it. Entries go in by batches, in an order that
+ * makes sorting needless: of equal keys the last one holds.
  */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -12,17 +13,19 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "control/bpf_loader_acl.h"
 #include "control/bpf_loader_impl.h"
 
 #define KINDS	    3
 #define ACL_KEY_MAX sizeof(struct sluice_acl_v6_key)
 /* Room for entries that are added one by one. */
 #define ACL_SPARE 4096
+#define ACL_BATCH 4096
 
 static const struct acl_kind {
 	enum bpf_loader_map outer;
 	enum bpf_map_type type;
-	uint32_t key_size, flag, most;
+	uint32_t key_bytes, flag, most;
 } kinds[KINDS] = {
 	{ MAP_acl_exact, BPF_MAP_TYPE_HASH, sizeof(struct sluice_acl_exact_key),
 	  SLUICE_ACL_HAS_EXACT, SLUICE_MAX_ACL_EXACT },
@@ -32,31 +35,26 @@ static const struct acl_kind {
 	  SLUICE_MAX_ACL_PREFIXES },
 };
 
-struct acl_row {
-	uint8_t key[ACL_KEY_MAX]; /* zero behind its kind's size */
-	struct sluice_acl_entry entry;
+/* The maps of each list in force. They could be asked for by id, but only with CAP_SYS_ADMIN. */
+struct bpf_acl_maps {
+	int fds[SLUICE_MAX_ACLS][KINDS]; /* -1: none */
 };
 
-struct acl_table {
-	struct acl_row *rows;
-	size_t n;
-	int fd;
+/* A generation while it is built: a batch of each kind. */
+struct acl_build {
+	struct acl_table {
+		size_t want; /* entries to come */
+		int fd;
+		uint32_t n;
+		uint8_t *keys;
+		struct sluice_acl_entry *values;
+	} tables[KINDS];
 };
 
-/* Of equal keys deny comes first. */
-static int compare_rows(const void *a, const void *b)
-{
-	const struct acl_row *x = a, *y = b;
-	int order = memcmp(x->key, y->key, sizeof(x->key));
-
-	return order ? order : (int)x->entry.action - (int)y->entry.action;
-}
-
-static void acl_put(struct acl_table tables[KINDS], const struct prefix *prefix, uint8_t action)
+/* The key of a prefix and its kind; *ret_length: of 128. */
+static unsigned acl_key(const struct prefix *prefix, uint8_t key[ACL_KEY_MAX], uint8_t *ret_length)
 {
 	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
-	struct acl_row row = { .entry.action = action };
-	unsigned kind;
 	uint8_t address[16];
 	uint32_t bits = prefix->len;
 	bool ipv4 = prefix->family == AF_INET;
@@ -69,66 +67,146 @@ static void acl_put(struct acl_table tables[KINDS], const struct prefix *prefix,
 		ipv4 = true;
 		bits -= 96;
 	}
-	row.entry.prefixlen = (uint8_t)(ipv4 ? 96 + bits : bits);
+	*ret_length = (uint8_t)(ipv4 ? 96 + bits : bits);
 	if (bits == (ipv4 ? 32u : 128u)) {
-		kind = 0;
-		memcpy(row.key, address, sizeof(address));
-	} else if (ipv4) {
-		struct sluice_acl_v4_key key = { .prefixlen = bits };
-
-		kind = 1;
-		memcpy(&key.address, address + 12, sizeof(key.address));
-		memcpy(row.key, &key, sizeof(key));
-	} else {
-		struct sluice_acl_v6_key key = { .prefixlen = bits };
-
-		kind = 2;
-		memcpy(key.address, address, sizeof(key.address));
-		memcpy(row.key, &key, sizeof(key));
+		memcpy(key, address, sizeof(address));
+		return 0;
 	}
-	tables[kind].rows[tables[kind].n++] = row;
+	memcpy(key, &bits, sizeof(bits));
+	if (ipv4) {
+		memcpy(key + sizeof(bits), address + 12, 4);
+		return 1;
+	}
+	memcpy(key + sizeof(bits), address, sizeof(address));
+	return 2;
 }
 
-static void acl_sort(struct acl_table *table)
-{
-	size_t kept = 0;
-
-	qsort(table->rows, table->n, sizeof(table->rows[0]), compare_rows);
-	for (size_t i = 0; i < table->n; i++) {
-		if (!kept || memcmp(table->rows[kept - 1].key, table->rows[i].key, ACL_KEY_MAX))
-			table->rows[kept++] = table->rows[i];
-	}
-	table->n = kept;
-}
-
-/* A map of its own with these rows, in table->fd. */
-static int acl_build(struct acl_table *table, const struct acl_kind *kind)
+static int acl_make_map(const struct acl_kind *kind, size_t entries)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_NO_PREALLOC);
-	LIBBPF_OPTS(bpf_map_batch_opts, batch);
-	__u32 count = (__u32)table->n;
-	struct sluice_acl_entry *values = calloc(table->n, sizeof(*values));
-	uint8_t *keys = calloc(table->n, kind->key_size);
+	int fd = bpf_map_create(kind->type, "acl", kind->key_bytes, sizeof(struct sluice_acl_entry),
+				(uint32_t)entries, &options);
+
+	return fd < 0 ? -errno : fd;
+}
+
+static void build_count(struct acl_build *build, const struct prefix *prefix)
+{
+	uint8_t key[ACL_KEY_MAX], length;
+
+	build->tables[acl_key(prefix, key, &length)].want++;
+}
+
+static int build_flush(struct acl_table *table)
+{
+	LIBBPF_OPTS(bpf_map_batch_opts, options);
+	uint32_t n = table->n;
+
+	table->n = 0;
+	if (n && bpf_map_update_batch(table->fd, table->keys, table->values, &n, &options))
+		return -errno;
+	return 0;
+}
+
+static int build_put(struct acl_build *build, const struct prefix *prefix,
+		     struct sluice_acl_entry entry)
+{
+	uint8_t key[ACL_KEY_MAX];
+	unsigned kind = acl_key(prefix, key, &entry.prefixlen);
+	struct acl_table *table = &build->tables[kind];
+
+	memcpy(table->keys + table->n * kinds[kind].key_bytes, key, kinds[kind].key_bytes);
+	table->values[table->n++] = entry;
+	return table->n == ACL_BATCH ? build_flush(table) : 0;
+}
+
+/* The action that a list's map has for just this key, of a file's entry; 0: none. */
+static uint8_t acl_file_action(int fd, const uint8_t *key, uint8_t length)
+{
+	struct sluice_acl_entry entry;
+
+	if (fd < 0 || bpf_map_lookup_elem(fd, key, &entry) || entry.prefixlen != length ||
+	    entry.live)
+		return 0;
+	return entry.action;
+}
+
+static struct sluice_acl_entry acl_entry_of(const struct bpf_acl_edit *edit, uint8_t length)
+{
+	return (struct sluice_acl_entry){
+		.action = edit->action,
+		.prefixlen = length,
+		.live = 1,
+		.expires_ns = edit->expires_ns,
+	};
+}
+
+static int build_edits(struct acl_build *build, struct bpf_acl_list *list)
+{
+	for (size_t i = 0; i < list->n_edits; i++) {
+		struct bpf_acl_edit *edit = &list->edits[i];
+		uint8_t key[ACL_KEY_MAX], length;
+		unsigned kind = acl_key(&edit->prefix, key, &length);
+		struct sluice_acl_entry entry = acl_entry_of(edit, length);
+
+		edit->under = acl_file_action(build->tables[kind].fd, key, length);
+		if (bpf_map_update_elem(build->tables[kind].fd, key, &entry, BPF_ANY))
+			return -errno;
+	}
+	return 0;
+}
+
+static int build_lists(struct acl_build *build, struct bpf_acl_list *list)
+{
+	const struct sluice_acl_entry allow = { .action = SLUICE_ACL_ALLOW };
+	const struct sluice_acl_entry deny = { .action = SLUICE_ACL_DENY };
 	int err = 0;
 
-	if (!values || !keys) {
-		err = -ENOMEM;
-		goto out;
+	for (size_t i = 0; i < list->n_allow && !err; i++)
+		err = build_put(build, &list->allow[i], allow);
+	for (unsigned i = 0; i < KINDS && !err; i++)
+		err = build_flush(&build->tables[i]);
+	for (size_t i = 0; i < list->n_deny && !err; i++)
+		err = build_put(build, &list->deny[i], deny);
+	for (unsigned i = 0; i < KINDS && !err; i++)
+		err = build_flush(&build->tables[i]);
+	return err ? err : build_edits(build, list);
+}
+
+static int build_begin(struct acl_build *build, const struct bpf_acl_list *list)
+{
+	for (size_t i = 0; i < list->n_deny; i++)
+		build_count(build, &list->deny[i]);
+	for (size_t i = 0; i < list->n_allow; i++)
+		build_count(build, &list->allow[i]);
+	for (size_t i = 0; i < list->n_edits; i++)
+		build_count(build, &list->edits[i].prefix);
+	for (unsigned i = 0; i < KINDS; i++) {
+		struct acl_table *table = &build->tables[i];
+
+		if (!table->want)
+			continue;
+		if (table->want > kinds[i].most)
+			return -E2BIG;
+		table->keys = malloc(ACL_BATCH * kinds[i].key_bytes);
+		table->values = malloc(ACL_BATCH * sizeof(*table->values));
+		if (!table->keys || !table->values)
+			return -ENOMEM;
+		table->fd = acl_make_map(&kinds[i], table->want + ACL_SPARE);
+		if (table->fd < 0)
+			return table->fd;
 	}
-	for (size_t i = 0; i < table->n; i++) {
-		memcpy(keys + i * kind->key_size, table->rows[i].key, kind->key_size);
-		values[i] = table->rows[i].entry;
+	return 0;
+}
+
+static void build_done(struct acl_build *build)
+{
+	for (unsigned i = 0; i < KINDS; i++) {
+		free(build->tables[i].keys);
+		free(build->tables[i].values);
+		if (build->tables[i].fd >= 0)
+			close(build->tables[i].fd);
 	}
-	table->fd = bpf_map_create(kind->type, "acl", kind->key_size, sizeof(*values),
-				   (__u32)table->n + ACL_SPARE, &options);
-	if (table->fd < 0)
-		err = -errno;
-	else if (bpf_map_update_batch(table->fd, keys, values, &count, &batch))
-		err = -errno;
-out:
-	free(values);
-	free(keys);
-	return err;
 }
 
 /*
@@ -136,16 +214,14 @@ out:
  * still look into it, and the kernel waits for such programs only at the end of a change of a map of
  * maps: so a change of a row that no list has comes first.
  */
-static int acl_drop(struct bpf *bpf, __u32 row)
+static int acl_drop(struct bpf *bpf, uint32_t row)
 {
-	LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_NO_PREALLOC);
-	__u32 spare = 2 * SLUICE_MAX_ACLS;
-	int fd = bpf_map_create(kinds[0].type, "acl", kinds[0].key_size,
-				sizeof(struct sluice_acl_entry), 1, &options);
+	uint32_t spare = 2 * SLUICE_MAX_ACLS;
+	int fd = acl_make_map(&kinds[0], 1);
 	int err = 0;
 
 	if (fd < 0)
-		return -errno;
+		return fd;
 	if (bpf_map_update_elem(bpf->maps[kinds[0].outer], &spare, &fd, BPF_ANY))
 		err = -errno;
 	close(fd);
@@ -156,61 +232,140 @@ static int acl_drop(struct bpf *bpf, __u32 row)
 	return err;
 }
 
-static int acl_swap(struct bpf *bpf, uint32_t acl, const struct acl_table tables[KINDS],
-		    bool allow_list)
+static int acl_read(const struct bpf *bpf, uint32_t acl, struct sluice_acl *now)
 {
-	struct sluice_acl now;
-	__u32 old_row, row;
+	return bpf_map_lookup_elem(bpf->maps[MAP_acls], &acl, now) ? -errno : 0;
+}
 
-	if (bpf_map_lookup_elem(bpf->maps[MAP_acls], &acl, &now))
-		return -errno;
+static int acl_write(const struct bpf *bpf, uint32_t acl, const struct sluice_acl *now)
+{
+	return bpf_map_update_elem(bpf->maps[MAP_acls], &acl, now, BPF_ANY) ? -errno : 0;
+}
+
+/* Takes the tables' maps over. */
+static int acl_swap(struct bpf *bpf, uint32_t acl, struct acl_build *build, bool allow_list)
+{
+	int *fds = bpf->acl_maps->fds[acl];
+	struct sluice_acl now;
+	uint32_t old_row, row;
+	int err = acl_read(bpf, acl, &now);
+
+	if (err)
+		return err;
 	old_row = acl * 2 + (now.active & SLUICE_ACL_GENERATION);
 	row = old_row ^ 1;
 	now.active = (~now.active & SLUICE_ACL_GENERATION) |
 		     (allow_list ? SLUICE_ACL_ALLOW_LIST : 0);
 	for (unsigned i = 0; i < KINDS; i++) {
-		if (!tables[i].n)
+		if (!build->tables[i].want)
 			continue;
-		if (bpf_map_update_elem(bpf->maps[kinds[i].outer], &row, &tables[i].fd, BPF_ANY))
+		if (bpf_map_update_elem(bpf->maps[kinds[i].outer], &row, &build->tables[i].fd,
+					BPF_ANY))
 			return -errno;
 		now.active |= kinds[i].flag;
 	}
-	if (bpf_map_update_elem(bpf->maps[MAP_acls], &acl, &now, BPF_ANY))
-		return -errno;
-	return acl_drop(bpf, old_row);
+	err = acl_write(bpf, acl, &now);
+	if (err)
+		return err;
+	for (unsigned i = 0; i < KINDS; i++) {
+		int old = fds[i];
+
+		fds[i] = build->tables[i].fd;
+		build->tables[i].fd = old; /* closed with the rest */
+	}
+	/* The new list is in force: an old one that could not be dropped only takes memory. */
+	acl_drop(bpf, old_row);
+	return 0;
 }
 
-int bpf_acl_replace(struct bpf *bpf, uint32_t acl, const struct prefix *deny, size_t n_deny,
-		    const struct prefix *allow, size_t n_allow)
+static int acl_have_maps(struct bpf *bpf)
 {
-	struct acl_table tables[KINDS] = { { .fd = -1 }, { .fd = -1 }, { .fd = -1 } };
-	int err = acl < SLUICE_MAX_ACLS ? 0 : -EINVAL;
+	if (bpf->acl_maps)
+		return 0;
+	bpf->acl_maps = malloc(sizeof(*bpf->acl_maps));
+	if (!bpf->acl_maps)
+		return -ENOMEM;
+	memset(bpf->acl_maps, 0xff, sizeof(*bpf->acl_maps));
+	return 0;
+}
 
-	for (unsigned i = 0; i < KINDS && !err; i++) {
-		tables[i].rows = calloc(n_deny + n_allow + 1, sizeof(tables[i].rows[0]));
-		if (!tables[i].rows)
-			err = -ENOMEM;
-	}
-	if (err)
-		goto out;
-	for (size_t i = 0; i < n_deny; i++)
-		acl_put(tables, &deny[i], SLUICE_ACL_DENY);
-	for (size_t i = 0; i < n_allow; i++)
-		acl_put(tables, &allow[i], SLUICE_ACL_ALLOW);
-	for (unsigned i = 0; i < KINDS && !err; i++) {
-		acl_sort(&tables[i]);
-		if (tables[i].n > kinds[i].most)
-			err = -E2BIG;
-		else if (tables[i].n)
-			err = acl_build(&tables[i], &kinds[i]);
-	}
+int bpf_acl_replace(struct bpf *bpf, uint32_t acl, struct bpf_acl_list *list)
+{
+	struct acl_build build = { .tables = { { .fd = -1 }, { .fd = -1 }, { .fd = -1 } } };
+	int err = acl < SLUICE_MAX_ACLS ? acl_have_maps(bpf) : -EINVAL;
+
 	if (!err)
-		err = acl_swap(bpf, acl, tables, n_allow > 0);
-out:
-	for (unsigned i = 0; i < KINDS; i++) {
-		free(tables[i].rows);
-		if (tables[i].fd >= 0)
-			close(tables[i].fd);
-	}
+		err = build_begin(&build, list);
+	if (!err)
+		err = build_lists(&build, list);
+	if (!err)
+		err = acl_swap(bpf, acl, &build, list->n_allow > 0);
+	build_done(&build);
 	return err;
+}
+
+int bpf_acl_add(struct bpf *bpf, uint32_t acl, struct bpf_acl_edit *edit)
+{
+	uint8_t key[ACL_KEY_MAX], length;
+	unsigned kind = acl_key(&edit->prefix, key, &length);
+	struct sluice_acl_entry entry = acl_entry_of(edit, length), before;
+	struct sluice_acl now;
+	uint32_t row;
+	int err = acl < SLUICE_MAX_ACLS ? acl_have_maps(bpf) : -EINVAL, *fd;
+
+	if (err)
+		return err;
+	fd = &bpf->acl_maps->fds[acl][kind];
+	if (*fd < 0) {
+		int made = acl_make_map(&kinds[kind], ACL_SPARE);
+
+		if (made < 0)
+			return made;
+		*fd = made;
+	}
+	if (!bpf_map_lookup_elem(*fd, key, &before) && before.prefixlen == length && !before.live)
+		edit->under = before.action;
+	if (bpf_map_update_elem(*fd, key, &entry, BPF_ANY))
+		return errno == ENOSPC ? -E2BIG : -errno;
+	err = acl_read(bpf, acl, &now);
+	if (err || now.active & kinds[kind].flag)
+		return err;
+	/* First the map, then the word that says that there is one. */
+	row = acl * 2 + (now.active & SLUICE_ACL_GENERATION);
+	if (bpf_map_update_elem(bpf->maps[kinds[kind].outer], &row, fd, BPF_ANY))
+		return -errno;
+	now.active |= kinds[kind].flag;
+	return acl_write(bpf, acl, &now);
+}
+
+int bpf_acl_del(struct bpf *bpf, uint32_t acl, const struct bpf_acl_edit *edit)
+{
+	uint8_t key[ACL_KEY_MAX], length;
+	unsigned kind = acl_key(&edit->prefix, key, &length);
+	const struct sluice_acl_entry under = { .action = edit->under, .prefixlen = length };
+	int fd = acl < SLUICE_MAX_ACLS && bpf->acl_maps ? bpf->acl_maps->fds[acl][kind] : -1;
+
+	if (fd < 0)
+		return 0;
+	if (edit->under)
+		return bpf_map_update_elem(fd, key, &under, BPF_ANY) ? -errno : 0;
+	return bpf_map_delete_elem(fd, key) && errno != ENOENT ? -errno : 0;
+}
+
+bool bpf_acl_is_empty(const struct bpf *bpf, uint32_t acl)
+{
+	struct sluice_acl now;
+
+	return acl < SLUICE_MAX_ACLS && !acl_read(bpf, acl, &now) &&
+	       !(now.active & ~SLUICE_ACL_GENERATION);
+}
+
+void bpf_loader_acl_done(struct bpf *bpf)
+{
+	for (uint32_t acl = 0; bpf->acl_maps && acl < SLUICE_MAX_ACLS; acl++)
+		for (unsigned i = 0; i < KINDS; i++)
+			if (bpf->acl_maps->fds[acl][i] >= 0)
+				close(bpf->acl_maps->fds[acl][i]);
+	free(bpf->acl_maps);
+	bpf->acl_maps = NULL;
 }

@@ -19,12 +19,12 @@
 	X(backends, false)                                                                         \
 	X(routes, false)                                                                           \
 	X(call_limits, false)                                                                      \
-	X(acls, true)                                                                              \
-	X(acl_exact, true)                                                                         \
-	X(acl_v4, true)                                                                            \
-	X(acl_v6, true)                                                                            \
+	X(acls, false)                                                                             \
+	X(acl_exact, false)                                                                        \
+	X(acl_v4, false)                                                                           \
+	X(acl_v6, false)                                                                           \
 	X(switches, false)                                                                         \
-	X(vips, true)                                                                              \
+	X(vips, false)                                                                             \
 	X(penalties, true)                                                                         \
 	X(source_states, false)                                                                    \
 	X(strays, true)                                                                            \
@@ -42,11 +42,14 @@ enum bpf_loader_map {
 	MAPS
 };
 
+struct bpf_acl_maps; /* bpf_loader_acl.c's */
+
 struct bpf {
 	char *pin_path;
 	int lock_fd;	/* pin_path's directory, flocked */
 	int maps[MAPS]; /* -1 where not open */
 	int gate_fd, pick_fd;
+	struct bpf_acl_maps *acl_maps; /* NULL: none yet */
 	bool replace_foreign, chain; /* as in bpf_options */
 	uint32_t chain_priority;
 	/* The gate's own data, mapped: bpf/ports.h. */
@@ -85,6 +88,9 @@ int bpf_loader_link_drop(const char *pin);
 
 /* What the kernel said last, by netlink, on why it refuses; "" where nothing since the last call. */
 void bpf_loader_kernel_message(char *text, size_t size);
+
+/* Closes what bpf_loader_acl.c has open. */
+void bpf_loader_acl_done(struct bpf *bpf);
 
 /* "<pin_path>/<a><b>" in a malloced string, or NULL. */
 char *bpf_loader_path(const char *pin_path, const char *a, const char *b);

@@ -129,6 +129,16 @@ int bpf_listener_del(struct bpf *bpf, const struct addr *address)
 	return err;
 }
 
+int bpf_vip_set(struct bpf *bpf, const struct addr *address, uint32_t listeners)
+{
+	struct sluice_vip_key key;
+	__u32 value = listeners;
+
+	addr_to_mapped(address, (uint8_t *)key.address);
+	return listeners ? map_set(bpf->maps[MAP_vips], &key, &value) :
+			   map_del(bpf->maps[MAP_vips], &key);
+}
+
 int bpf_socket_set(struct bpf *bpf, uint32_t listener, uint32_t slot, int fd)
 {
 	__u32 key = listener * SLUICE_MAX_WORKERS + slot;

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "config/config.h"
+#include "control/acl.h"
 #include "control/bpf_loader.h"
 #include "control/cookies.h"
 #include "control/netlink.h"
@@ -46,6 +47,7 @@ struct kernel {
 	size_t n_interfaces;
 	struct netlink netlink;
 	struct cookies cookies; /* what SYN cookies need */
+	struct acls acls;
 };
 
 static inline bool kernel_is_on(const struct kernel *kernel)
@@ -64,10 +66,10 @@ void kernel_close(struct kernel *kernel, bool keep);
 /* In a forked child. */
 void kernel_forget(struct kernel *kernel);
 
-/* Before new listeners listen: every listener's limits and, where with_acl, the ACL, in an order
- * that leaves no packet under no rule. 0 or -errno after logging. */
-int kernel_guard(struct kernel *kernel, const struct config *config, uint32_t slots,
-		 bool with_acl);
+/* Before new listeners listen: every listener's limits and, where with_acl, the access lists, in an
+ * order that leaves no packet under no rule. 0 or -errno after logging. */
+int kernel_guard(struct kernel *kernel, struct state *state, const struct config *config,
+		 uint32_t slots, bool with_acl);
 /* XDP on the config's interfaces, off all others. One that does not exist gets it when it appears.
  * 0, or -errno after logging: mode required; or an interface that the config newly names carries
  * somebody else's program. */
@@ -84,7 +86,7 @@ void kernel_interfaces_done(struct kernel *kernel);
  * -errno after logging (required only). */
 int kernel_sockets(struct kernel *kernel, const struct config *config,
 		   const struct sockets *sockets);
-/* After the commit: listeners that only the old config has. */
+/* After the commit: what only the old config has goes: listeners, their addresses and lists. */
 void kernel_retire(struct kernel *kernel, const struct config *old, const struct config *now);
 
 #endif

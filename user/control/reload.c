@@ -226,7 +226,8 @@ static void roll_back(struct supervisor *supervisor, bool enforced)
 	children_send(supervisor, CHANNEL_ABORT, &abort_message, sizeof(abort_message), NULL, 0);
 	if (enforced) {
 		publish_config(&supervisor->state, current, loop_now(&supervisor->loop));
-		kernel_guard(&supervisor->kernel, current, supervisor->slots, true);
+		kernel_guard(&supervisor->kernel, &supervisor->state, current, supervisor->slots,
+			     true);
 		kernel_attach_xdp(&supervisor->kernel, current);
 	}
 	sockets_keep(&supervisor->sockets, current);

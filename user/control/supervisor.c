@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "control/kernel_acl.h"
 #include "control/notify.h"
 #include "control/supervisor.h"
 #include "control/tickets.h"
