@@ -119,6 +119,19 @@ int bpf_read_listener_stats(const struct bpf *bpf, uint32_t listener,
 int bpf_read_listener_times(const struct bpf *bpf, uint32_t listener,
 			    struct sluice_listener_time *ret_times);
 
+/*
+ * The gate's events. Opening drops what the ring holds from before; on_event is then called from
+ * bpf_events_take only, and the event is gone when it returns. Which verdicts are sent, switches says.
+ * Several may not be open at once. bpf_events_close takes NULL.
+ */
+struct bpf_events;
+typedef void (*bpf_on_event)(void *context, const struct sluice_event *event);
+int bpf_events_open(const struct bpf *bpf, bpf_on_event on_event, void *context,
+		    struct bpf_events **ret_events);
+int bpf_events_fd(const struct bpf_events *events); /* readable while there are any; not the caller's */
+int bpf_events_take(struct bpf_events *events, unsigned at_most); /* how many it took, or -errno */
+void bpf_events_close(struct bpf_events *events);
+
 /* What libbpf and the verifier said since the last bpf_open began (cut at some 64 KiB); "" when
  * they were silent. For the debug log. Valid until the next call of this module. */
 const char *bpf_library_log(void);

@@ -204,6 +204,7 @@ static void forget(void *ctx)
 {
 	struct supervisor *supervisor = ctx;
 
+	events_forget(&supervisor->events);
 	kernel_forget(&supervisor->kernel);
 	state_unmap(&supervisor->state);
 	tickets_done(&supervisor->tickets);

@@ -18,10 +18,10 @@
 #include "control/control.h"
 #include "control/control_answer.h"
 #include "control/control_command.h"
+#include "control/control_events.h"
 #include "control/control_explain.h"
 #include "control/control_features.h"
 #include "control/control_listener.h"
-#include "control/control_penalties.h"
 #include "control/control_route.h"
 #include "control/supervisor.h"
 #include "sluice/control.h"
@@ -56,20 +56,25 @@ static void on_reap(struct loop_task *task)
 	free(client);
 }
 
-static void client_close(struct control_client *client)
+/* Ends the client without its connection, which becomes the caller's. */
+static int client_release(struct control_client *client)
 {
-	if (client->io.fd < 0)
-		return;
 	int fd = client->io.fd;
 
 	loop_io_del(client_loop(client), &client->io);
 	loop_timer_cancel(client_loop(client), &client->timer);
-	close(fd);
 	client->io.fd = -1;
 	reload_forget_command(&client->command);
 	list_del(&client->link);
 	client->control->n_clients--;
 	loop_defer(client_loop(client), &client->reap);
+	return fd;
+}
+
+static void client_close(struct control_client *client)
+{
+	if (client->io.fd >= 0)
+		close(client_release(client));
 }
 
 static void client_write(struct control_client *client)
@@ -179,6 +184,25 @@ static void client_question(struct control_client *client, const json_t *request
 	json_decref(document);
 }
 
+/* Hands the connection over: from here on it is a subscriber's. */
+static void client_events(struct control_client *client, const json_t *request)
+{
+	struct events *events = &client->control->supervisor->events;
+	const char *refusal = events_refusal(events);
+	struct events_wish wish;
+	char why[256];
+
+	if (control_events_read(request, &wish, why, sizeof(why)))
+		refusal = why;
+	if (refusal) {
+		client_error(client, refusal);
+		return;
+	}
+	int fd = client_release(client);
+
+	events_subscribe(events, fd, &wish);
+}
+
 static void client_run(struct control_client *client)
 {
 	struct supervisor *supervisor = client->control->supervisor;
@@ -186,7 +210,7 @@ static void client_run(struct control_client *client)
 				     JSON_REJECT_DUPLICATES, NULL);
 	const char *command = json_string_value(json_object_get(request, "command"));
 	bool changes = command && (!strcmp(command, "reload") || control_command_is(command) ||
-				   control_listener_is(command) || control_penalties_is(command));
+				   control_listener_is(command));
 
 	if (!command) {
 		client_error(client, "a request is one line such as {\"command\": \"status\"}");
@@ -199,15 +223,12 @@ static void client_run(struct control_client *client)
 
 		client_answer(client, document ? json_dumps(document, JSON_COMPACT) : NULL);
 		json_decref(document);
-	} else if (control_penalties_is(command)) {
-		json_t *document = control_penalties(supervisor, request);
-
-		client_answer(client, document ? json_dumps(document, JSON_COMPACT) : NULL);
-		json_decref(document);
 	} else if (control_command_is(command)) {
 		client_command(client, request);
 	} else if (find_question(command) < QUESTIONS) {
 		client_question(client, request, find_question(command));
+	} else if (!strcmp(command, "events")) {
+		client_events(client, request);
 	} else if (json_object_size(request) > 1) {
 		client_error(client, "this command takes no arguments");
 	} else if (!strcmp(command, "reload")) {

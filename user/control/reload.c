@@ -102,6 +102,7 @@ static int enforce(struct supervisor *supervisor, const struct config *config, c
 
 	publish_config(&supervisor->state, config, loop_now(&supervisor->loop));
 	penalties_adopt(&supervisor->penalties, config);
+	events_configure(&supervisor->events, config);
 	int ret = kernel_guard(&supervisor->kernel, config, supervisor->slots, with_acl);
 
 	if (!ret)
@@ -226,6 +227,7 @@ static void roll_back(struct supervisor *supervisor, bool enforced)
 	children_send(supervisor, CHANNEL_ABORT, &abort_message, sizeof(abort_message), NULL, 0);
 	if (enforced) {
 		publish_config(&supervisor->state, current, loop_now(&supervisor->loop));
+		events_configure(&supervisor->events, current);
 		kernel_guard(&supervisor->kernel, &supervisor->state, current, supervisor->slots,
 			     true);
 		kernel_attach_xdp(&supervisor->kernel, current);

@@ -328,6 +328,7 @@ static void take_down(struct supervisor *supervisor)
 
 	children_kill(supervisor);
 	control_close(&supervisor->control);
+	events_done(&supervisor->events);
 	kernel_close(&supervisor->kernel, keep);
 	reload_done(supervisor);
 	sockets_done(&supervisor->sockets);
@@ -376,6 +377,7 @@ int supervisor_run(const struct supervisor_options *options)
 	reload_init(supervisor);
 	control_init(supervisor);
 	penalties_init(supervisor);
+	events_init(supervisor);
 
 	int ret = loop_init(&supervisor->loop);
 

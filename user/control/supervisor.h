@@ -14,6 +14,7 @@
 #include "config/config.h"
 #include "control/children.h"
 #include "control/control.h"
+#include "control/events.h"
 #include "control/ids.h"
 #include "control/kernel.h"
 #include "control/names.h"
@@ -65,6 +66,7 @@ struct supervisor {
 	struct totals totals;
 	struct control control;
 	struct penalties penalties;
+	struct events events;
 	uint64_t drained_ns; /* when draining began */
 	bool drain_sent;     /* ... and the workers were told */
 	int exit_code;

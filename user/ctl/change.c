@@ -11,6 +11,7 @@
 
 #include "ctl/client.h"
 #include "ctl/ctl.h"
+#include "ctl/duration.h"
 
 /* Takes request over. done: what to say of it. */
 static int change(const struct ctl *ctl, json_t *request, const char *done)
@@ -41,33 +42,10 @@ static json_t *request_for(const struct ctl *ctl, const char *command)
 			 "backend", ctl->arguments[1]);
 }
 
-/* A duration as the config file has them, 1 ms to 24 h, in ms. */
-static int read_duration(const char *text, json_int_t *ms)
-{
-	static const struct {
-		const char *unit;
-		unsigned long long ms;
-	} units[] = { { "ms", 1 }, { "s", 1000 }, { "m", 60000 }, { "h", 3600000 } };
-	char *end;
-
-	errno = 0;
-	unsigned long long n = strtoull(text, &end, 10);
-
-	if (errno || *text < '0' || *text > '9')
-		return -EINVAL;
-	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
-		if (strcmp(end, units[i].unit) || !n || n > 86400000 / units[i].ms)
-			continue;
-		*ms = (json_int_t)(n * units[i].ms);
-		return 0;
-	}
-	return -EINVAL;
-}
-
 int ctl_drain(const struct ctl *ctl)
 {
 	const char *after = ctl_option(ctl, "for");
-	json_int_t ms;
+	uint64_t ms = 0;
 	char done[128];
 	json_t *request;
 
@@ -79,14 +57,11 @@ int ctl_drain(const struct ctl *ctl)
 		}
 		return ctl_listener_drain(ctl, true);
 	}
-	if (after && read_duration(after, &ms)) {
-		fprintf(stderr, "sluicectl: --for wants a duration from 1ms to 24h such as 60s, "
-			"not \"%s\"\n", after);
+	if (duration_option(ctl, "for", &ms))
 		return CTL_USAGE;
-	}
 	request = request_for(ctl, "drain");
 	if (after)
-		json_object_set_new(request, "for_ms", json_integer(ms));
+		json_object_set_new(request, "for_ms", json_integer((json_int_t)ms));
 	snprintf(done, sizeof(done), after ? "drained, running calls are cut after %s" : "drained",
 		 after);
 	return change(ctl, request, done);

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <poll.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,33 +17,46 @@
 #include "ctl/client.h"
 #include "sluice/control.h"
 
-static void say_unreachable(const char *path, int err)
+#define NO_ANSWER                                                                                  \
+	"sluiced did not answer (no permission for this user, too many clients, or it is stuck: see "  \
+	"its log)"
+
+__attribute__((format(printf, 2, 3))) static void say(char *why, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(why, CLIENT_WHY_MAX, format, args);
+	va_end(args);
+}
+
+static void say_unreachable(char *why, const char *path, int err)
 {
 	switch (err) {
 	case ENOENT:
 	case ECONNREFUSED:
-		fprintf(stderr, "sluicectl: sluiced is not running (nobody answers on %s; if it "
-			"has another control.socket, give --socket PATH)\n", path);
+		say(why, "sluiced is not running (nobody answers on %s; if it has another "
+			 "control.socket, give --socket PATH)", path);
 		return;
 	case EACCES:
 	case EPERM:
-		fprintf(stderr, "sluicectl: no permission for %s: run as root or as a member of "
-			"sluiced's runtime.group\n", path);
+		say(why, "no permission for %s: run as root or as a member of sluiced's "
+			 "runtime.group", path);
 		return;
 	case EAGAIN:
-		fprintf(stderr, "sluicectl: sluiced on %s takes no more clients: is it stuck?\n", path);
+		say(why, "sluiced on %s takes no more clients: is it stuck?", path);
 		return;
 	default:
-		fprintf(stderr, "sluicectl: cannot reach sluiced on %s: %s\n", path, strerror(err));
+		say(why, "cannot reach sluiced on %s: %s", path, strerror(err));
 	}
 }
 
-static int client_connect(const char *path)
+static int client_connect(const char *path, char *why)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 
 	if (strlen(path) >= sizeof(address.sun_path)) {
-		say_unreachable(path, ENAMETOOLONG);
+		say_unreachable(why, path, ENAMETOOLONG);
 		return -1;
 	}
 	strcpy(address.sun_path, path);
@@ -54,7 +68,7 @@ static int client_connect(const char *path)
 		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 	if (fd >= 0 && !connect(fd, (struct sockaddr *)&address, sizeof(address)))
 		return fd;
-	say_unreachable(path, errno);
+	say_unreachable(why, path, errno);
 	if (fd >= 0)
 		close(fd);
 	return -1;
@@ -120,42 +134,49 @@ static bool client_send(int fd, const json_t *request)
 	return sent;
 }
 
-json_t *client_request(const struct ctl *ctl, json_t *request, char **text)
+int client_open(const struct ctl *ctl, json_t *request, char why[CLIENT_WHY_MAX])
+{
+	bool fits = json_dumpb(request, NULL, 0, JSON_COMPACT) < SLUICE_CONTROL_REQUEST_MAX;
+	int fd = -1;
+
+	if (!fits)
+		say(why, "this request is too long");
+	else
+		fd = client_connect(ctl->socket, why);
+	if (fd >= 0 && !client_send(fd, request)) {
+		say(why, NO_ANSWER);
+		close(fd);
+		fd = -1;
+	}
+	json_decref(request);
+	return fd;
+}
+
+json_t *client_try(const struct ctl *ctl, json_t *request, char **text, char why[CLIENT_WHY_MAX])
 {
 	int timeout_ms = patience_ms(json_string_value(json_object_get(request, "command")));
+	int fd = client_open(ctl, request, why);
 	json_t *document = NULL;
 	char *answer = NULL;
 	size_t len = 0;
-	int fd = client_connect(ctl->socket);
 
-	if (fd < 0) {
-		json_decref(request);
+	if (fd < 0)
 		return NULL;
-	}
-	if (json_dumpb(request, NULL, 0, JSON_COMPACT) >= SLUICE_CONTROL_REQUEST_MAX) {
-		fputs("sluicectl: this request is too long\n", stderr);
-		close(fd);
-		json_decref(request);
-		return NULL;
-	}
-	if (client_send(fd, request))
-		answer = client_read(fd, timeout_ms, &len);
+	answer = client_read(fd, timeout_ms, &len);
 	close(fd);
-	json_decref(request);
 	if (!answer || !len) {
-		fputs("sluicectl: sluiced did not answer (no permission for this user, too many "
-		      "clients, or it is stuck: see its log)\n", stderr);
+		say(why, NO_ANSWER);
 		goto out;
 	}
 	document = json_loadb(answer, len, 0, NULL);
 	if (!document)
-		fputs("sluicectl: sluiced's answer is not JSON: another version?\n", stderr);
+		say(why, "sluiced's answer is not JSON: another version?");
 	const json_t *ok = json_object_get(document, "ok");
 	const char *error = json_string_value(json_object_get(document, "error"));
 
 	/* A refused reload has both: the command prints that itself. */
 	if (error && !ok) {
-		fprintf(stderr, "sluicectl: %s\n", error);
+		say(why, "%s", error);
 		json_decref(document);
 		document = NULL;
 	}
@@ -165,6 +186,16 @@ json_t *client_request(const struct ctl *ctl, json_t *request, char **text)
 	}
 out:
 	free(answer);
+	return document;
+}
+
+json_t *client_request(const struct ctl *ctl, json_t *request, char **text)
+{
+	char why[CLIENT_WHY_MAX];
+	json_t *document = client_try(ctl, request, text, why);
+
+	if (!document)
+		fprintf(stderr, "sluicectl: %s\n", why);
 	return document;
 }
 

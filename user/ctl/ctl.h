@@ -39,6 +39,8 @@ int ctl_penalties(const struct ctl *ctl);
 int ctl_pardon(const struct ctl *ctl);
 int ctl_penalize(const struct ctl *ctl);
 int ctl_explain(const struct ctl *ctl);
+int ctl_events(const struct ctl *ctl);
+int ctl_capture(const struct ctl *ctl);
 int ctl_check(const struct ctl *ctl);
 int ctl_reload(const struct ctl *ctl);
 int ctl_routes(const struct ctl *ctl);

@@ -54,6 +54,18 @@ static const struct command {
 	  "step up to the verdict. Nothing is sent, counted or changed. WORKER is whom sk_lookup\n"
 	  "would give the connection to: it draws two by lot, so it is asked 128 times.\n",
 	  ctl_explain },
+	{ "events", NULL, { "reason VERDICT", "follow", "for DURATION", "count N", "packets" },
+	  "what becomes of packets at the gate, as it happens",
+	  "Samples within kernel.events' rate, for 5s, for --for 30s, until --count 100, or with\n"
+	  "--follow until it is stopped. --reason may be given more than once: a verdict's name,\n"
+	  "drop_* for all that begin so, all; without it all but pass_not_ours and\n"
+	  "pass_established. --json: a line for each, with --packets also the packet's first 192\n"
+	  "bytes (base64). The gate sends events only while somebody listens.\n", ctl_events },
+	{ "capture", NULL, { "write FILE", "reason VERDICT", "for DURATION", "count N" },
+	  "packets of chosen verdicts into a pcapng file (-w FILE)",
+	  "For tcpdump and Wireshark: the first 192 bytes of each, its interface, and the verdict\n"
+	  "as a comment. Until --for, --count, or Ctrl-C; -w - writes to a pipe. --reason as for\n"
+	  "events.\n", ctl_capture },
 	{ "penalties", NULL, { 0 }, "sources that are kept out for what they did",
 	  "REASON is the evidence that weighed most. TIMES counts the penalties that made this one\n"
 	  "as long as it is; DROPPED the packets that XDP dropped for it.\n", ctl_penalties },
@@ -243,7 +255,7 @@ int main(int argc, char **argv)
 
 	collect_options(options, names);
 	/* GNU's getopt_long takes options before and after the command. */
-	while ((option = getopt_long(argc, argv, "js:h", options, &index)) != -1) {
+	while ((option = getopt_long(argc, argv, "js:w:h", options, &index)) != -1) {
 		switch (option) {
 		case 'j':
 			ctl.json = true;
@@ -257,10 +269,12 @@ int main(int argc, char **argv)
 		case 'h':
 			help = true;
 			break;
+		case 'w': /* as tcpdump and tshark have it */
 		case OPTION_OWN:
 			if (ctl.n_options == CTL_OPTIONS_MAX)
 				return usage_error("too many options", "");
-			ctl.options[ctl.n_options].name = options[index].name;
+			ctl.options[ctl.n_options].name = option == 'w' ? "write" :
+									  options[index].name;
 			ctl.options[ctl.n_options++].value = optarg;
 			break;
 		default:
