@@ -103,7 +103,8 @@ static int enforce(struct supervisor *supervisor, const struct config *config, c
 	publish_config(&supervisor->state, config, loop_now(&supervisor->loop));
 	penalties_adopt(&supervisor->penalties, config);
 	events_configure(&supervisor->events, config);
-	int ret = kernel_guard(&supervisor->kernel, config, supervisor->slots, with_acl);
+	int ret = kernel_guard(&supervisor->kernel, &supervisor->state, config, supervisor->slots,
+			       with_acl);
 
 	if (!ret)
 		ret = kernel_attach_xdp(&supervisor->kernel, config);

@@ -232,9 +232,12 @@ static void on_sample(struct loop_timer *timer)
 		      loop_now(&supervisor->loop));
 	kernel_watch(&supervisor->kernel);
 	penalties_sweep(&supervisor->penalties, loop_now(&supervisor->loop));
-	if (supervisor->current.config)
+	if (supervisor->current.config) {
 		kernel_watch_cookies(&supervisor->kernel, supervisor->current.config,
 				     supervisor->slots);
+		kernel_acl_expire(&supervisor->kernel, supervisor->current.config,
+				  supervisor->slots, loop_now(&supervisor->loop));
+	}
 	loop_timer_set(&supervisor->loop, timer, SAMPLE_MS * NS_PER_MS);
 }
 
