@@ -30,6 +30,8 @@ try_device() {
 try_device bond name vmtest0 type bond
 try_device VLAN link lo name vmtest0 type vlan id 5
 
+/usr/bin/python3 vmtest/features.py "$build" | sed 's/^/@vmtest feature /'
+
 /usr/bin/python3 selftests/run.py --build "$build" --logs /tmp/vmtest bpf e2e-kernel
 echo "@vmtest ended $?"
 sync
