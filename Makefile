@@ -151,6 +151,10 @@ unit: $(UNIT_BINS) ## build and run the unit tests (with SANITIZE=...: of that t
 bpftest: $(BPF_TEST_BINS) $(BPF_OBJS) ## build and run the tests of the BPF objects (root)
 	@$(PYTHON) selftests/run.py --build $(OUT) bpf
 
+.PHONY: differential
+differential: $(OUT)/bpftest/test_differential ## a million frames through the gate and a model of its rules (root)
+	@SLUICE_PACKETS=$${SLUICE_PACKETS:-1000000} $<
+
 .PHONY: lint
 lint: $(BPF_SKELS) ## fences, SPDX, file lengths, shellcheck, clang-tidy
 	@$(RUN) lint
