@@ -28,15 +28,14 @@ static __always_inline __u32 acl_answer(const struct sluice_acl_entry *entry, __
 	return entry->action | entry->prefixlen << 8;
 }
 
-/* The longest match in one list. Verified by itself, so that it is walked once, not once a list.
- * Keys lie on its own stack: up to Linux 6.1 they must. */
-__noinline __u32 acl_search(const struct packet *packet, __u32 acl)
+/* The longest match in one list. Keys lie on the stack of whoever looks up: up to Linux 6.1 they must. */
+static __always_inline __u32 acl_search(const struct packet *packet, __u32 acl)
 {
 	const struct sluice_acl *list = bpf_map_lookup_elem(&acls, &acl);
 	__u32 active, row, answer = 0;
 	void *entries;
 
-	if (!packet || !list)
+	if (!list)
 		return 0;
 	active = *(volatile __u32 *)&list->active;
 	row = acl * 2 + (active & SLUICE_ACL_GENERATION);
@@ -66,12 +65,19 @@ __noinline __u32 acl_search(const struct packet *packet, __u32 acl)
 	return active & SLUICE_ACL_ALLOW_LIST ? answer | ACL_ALLOW_LIST : answer;
 }
 
+/* A listener's own list. Verified by itself, so that it is not walked once for each end of the global
+ * one. */
+__noinline __u32 acl_search_own(const struct packet *packet, __u32 acl)
+{
+	return packet ? acl_search(packet, acl) : 0;
+}
+
 static __always_inline enum acl_verdict acl_judge(const struct packet *packet, __u32 own_acl)
 {
 	__u32 global = acl_search(packet, 0), own = 0, best = global;
 
 	if (own_acl) {
-		own = acl_search(packet, own_acl);
+		own = acl_search_own(packet, own_acl);
 		if (ACL_ACTION(own) && ACL_LENGTH(own) >= ACL_LENGTH(global))
 			best = own;
 	}

@@ -42,6 +42,14 @@ static __always_inline __u16 answer_fold(__u64 sum)
 	return ~sum;
 }
 
+/* Nobody answers a group address (RFC 9293 3.9.2.3). */
+static __always_inline bool answer_is_to_group(struct xdp_md *ctx)
+{
+	struct ethhdr *ethernet = (void *)(long)ctx->data;
+
+	return (void *)(ethernet + 1) > (void *)(long)ctx->data_end || (ethernet->h_dest[0] & 1);
+}
+
 static __always_inline void answer_swap_macs(struct ethhdr *ethernet)
 {
 	__u8 mac[ETH_ALEN];
@@ -69,23 +77,20 @@ static __always_inline void answer_fill(const struct packet *packet, struct answ
 	answer->tcp.check = answer_fold(answer_sum(answer->words, sizeof(*answer) / 4, sum));
 }
 
-/* False: it cannot be sent, and the frame is not to be used further. Verified by itself. */
+/* False: there is no room for it behind the frame, which is as it was. Verified by itself. */
 __noinline bool answer_make(struct xdp_md *ctx, const struct packet *packet, struct answer *answer)
 {
-	struct ethhdr *ethernet = (void *)(long)ctx->data;
+	struct ethhdr *ethernet;
 	__u32 ip_bytes, tcp_bytes, l3_offset, *to;
 	void *l3, *end;
 	long excess;
 
-	if (!packet || !answer || packet->l3_offset > 255)
+	if (!packet || !answer)
 		return false;
 	l3_offset = packet->l3_offset;
 	ip_bytes = packet->ipv4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
 	tcp_bytes = answer->tcp.doff * 4;
 	if (tcp_bytes < sizeof(answer->tcp) || tcp_bytes > sizeof(*answer))
-		return false;
-	/* Nobody answers a group address (RFC 9293 3.9.2.3). */
-	if ((void *)(ethernet + 1) > (void *)(long)ctx->data_end || (ethernet->h_dest[0] & 1))
 		return false;
 	answer_fill(packet, answer);
 	excess = (long)bpf_xdp_get_buff_len(ctx) - (l3_offset + ip_bytes + tcp_bytes);
@@ -97,7 +102,7 @@ __noinline bool answer_make(struct xdp_md *ctx, const struct packet *packet, str
 	if ((void *)(ethernet + 1) > end)
 		return false;
 	answer_swap_macs(ethernet);
-	l3 = (void *)ethernet + l3_offset;
+	l3 = parse_ip(ctx, packet);
 	if (packet->ipv4) {
 		struct iphdr *ip = l3;
 

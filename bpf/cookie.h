@@ -22,6 +22,7 @@
 #define COOKIE_PROBE_ONE_IN 64
 #define COOKIE_WINDOW 32768 /* enough for the first flight, and no more than the kernel will grant */
 #define COOKIE_TCP_LISTEN 10
+#define COOKIE_FLAGS (SLUICE_LISTENER_COOKIES_AUTO | SLUICE_LISTENER_COOKIES_ALWAYS)
 
 static __always_inline struct bpf_sock *cookie_socket(struct xdp_md *ctx,
 						      const struct packet *packet)
@@ -129,7 +130,7 @@ static __always_inline __s64 cookie_generate(struct xdp_md *ctx, const struct pa
 	return cookie;
 }
 
-/* Makes the SYN the answer that carries the cookie. False: the frame is not to be used further. */
+/* Makes the SYN the answer that carries the cookie. False: it cannot be, and is as it was. */
 static __always_inline bool cookie_answer(struct xdp_md *ctx, const struct packet *packet,
 					  const struct sluice_listener *listener,
 					  const struct syn_header *header, __s64 cookie,
@@ -153,8 +154,6 @@ static __always_inline bool cookie_answer(struct xdp_md *ctx, const struct packe
 	return answer_make(ctx, packet, &answer);
 }
 
-#define COOKIE_NOT_SENT 1 /* and the frame is not to be used further */
-
 /* 0: the frame is the answer now. -errno: there is no cookie, and the frame is as it was. Verified by
  * itself. */
 __noinline int cookie_send(struct xdp_md *ctx, const struct packet *packet,
@@ -177,7 +176,7 @@ __noinline int cookie_send(struct xdp_md *ctx, const struct packet *packet,
 	on = bpf_map_lookup_elem(&switches, &zero);
 	if (on && (on->events_mask & (1ull << VERDICT_COOKIE_SENT)))
 		event_send(ctx, packet, VERDICT_COOKIE_SENT, listener->id);
-	return cookie_answer(ctx, packet, listener, &header, cookie, now_ns) ? 0 : COOKIE_NOT_SENT;
+	return cookie_answer(ctx, packet, listener, &header, cookie, now_ns) ? 0 : -28; /* ENOSPC */
 }
 
 /* What a segment to a listener belongs to: enum cookie_owner. */

@@ -20,13 +20,13 @@
 
 char _license[] SEC("license") = "GPL";
 
-static __always_inline void count(struct xdp_md *ctx, __u32 reason)
+static __always_inline void count(struct xdp_md *ctx, const struct packet *packet, __u32 reason)
 {
 	struct sluice_verdict_count *count = bpf_map_lookup_elem(&verdicts, &reason);
 
 	if (count) {
 		count->packets++;
-		count->bytes += bpf_xdp_get_buff_len(ctx);
+		count->bytes += parse_frame_bytes(ctx, packet);
 	}
 }
 
@@ -34,7 +34,7 @@ static __always_inline int conclude(struct xdp_md *ctx, const struct packet *pac
 				    const struct sluice_switches *on, __u32 listener, __u32 reason,
 				    int action)
 {
-	count(ctx, reason);
+	count(ctx, packet, reason);
 	if (on->events_mask & (1ull << reason))
 		event_send(ctx, packet, reason, listener);
 	return action;
@@ -56,47 +56,62 @@ static __always_inline const struct sluice_group *group_down(__u32 id)
 	return group->used && !group->live ? group : NULL;
 }
 
-/* Answers the SYN with a cookie where the listener is flooded: an XDP action, or -1 where it is not. */
+#define NO_COOKIE -1
+
+/* Answers the SYN with a cookie where the listener is flooded: an XDP action, or NO_COOKIE, and the
+ * frame is as it was. */
 static __always_inline int cookie_instead(struct xdp_md *ctx, const struct packet *packet,
 					  const struct sluice_listener *listener,
-					  struct sluice_listener_stats *stats)
+					  struct sluice_listener_stats *stats,
+					  const struct sluice_switches *on, __u64 now_ns)
 {
-	__u64 now_ns = bpf_ktime_get_ns();
 	struct sluice_listener_time *times;
 	__u32 id = listener->id;
-	int result;
 
 	times = bpf_map_lookup_elem(&listener_times, &id);
 	if (!times || !cookie_wanted(listener, times, now_ns))
-		return -1;
-	result = cookie_send(ctx, packet, listener, now_ns);
-	if (result < 0)
-		return -1;
+		return NO_COOKIE;
+	/* The stack would not take it either. */
+	if (answer_is_to_group(ctx))
+		return conclude(ctx, packet, on, id, VERDICT_DROP_MALFORMED, XDP_DROP);
+	if (cookie_send(ctx, packet, listener, now_ns))
+		return NO_COOKIE;
 	cookie_note(listener, times, now_ns);
-	if (result == COOKIE_NOT_SENT) {
-		/* To a group's MAC address: the stack would not take it either. */
-		count(ctx, VERDICT_DROP_MALFORMED);
-		return XDP_DROP;
-	}
 	stats->cookies++;
-	count(ctx, VERDICT_COOKIE_SENT);
+	count(ctx, packet, VERDICT_COOKIE_SENT); /* the event went out before the frame was changed */
 	return XDP_TX;
 }
 
-/* Verified by itself, which is why the pointers are checked. */
-__noinline int new_connection(struct xdp_md *ctx, const struct packet *packet,
-			      const struct sluice_listener *listener,
-			      struct sluice_listener_stats *stats, const struct sluice_switches *on)
+/* The group has no live backend, and says that this is to be seen. */
+static __always_inline int refuse(struct xdp_md *ctx, const struct packet *packet,
+				  const struct sluice_listener *listener,
+				  const struct sluice_group *group,
+				  const struct sluice_switches *on)
 {
-	const struct sluice_group *group;
-	enum acl_verdict acl;
-	bool refuse;
+	if (group->on_all_down != SLUICE_ALL_DOWN_RESET || answer_is_to_group(ctx))
+		return conclude(ctx, packet, on, listener->id, VERDICT_DROP_ALL_DOWN, XDP_DROP);
+	if (on->events_mask & (1ull << VERDICT_RESET_ALL_DOWN))
+		event_send(ctx, packet, VERDICT_RESET_ALL_DOWN, listener->id);
+	if (!reset_make(ctx, packet)) {
+		count(ctx, packet, VERDICT_DROP_ALL_DOWN);
+		return XDP_DROP;
+	}
+	count(ctx, packet, VERDICT_RESET_ALL_DOWN);
+	return XDP_TX;
+}
+
+static __always_inline int new_connection(struct xdp_md *ctx, const struct packet *packet,
+					  const struct sluice_listener *listener,
+					  struct sluice_listener_stats *stats,
+					  const struct sluice_switches *on)
+{
+	enum acl_verdict acl = acl_judge(packet, listener->acl);
+	const struct sluice_group *down;
+	__u64 now_ns = 0;
+	bool refused;
 	__u32 found;
 
-	if (!packet || !listener || !stats || !on)
-		return XDP_PASS;
 	stats->syns++;
-	acl = acl_judge(packet, listener->acl);
 	if (acl != ACL_ADMITS) {
 		stats->denied++;
 		return conclude(ctx, packet, on, listener->id,
@@ -107,27 +122,26 @@ __noinline int new_connection(struct xdp_md *ctx, const struct packet *packet,
 		stats->penalized++;
 		return conclude(ctx, packet, on, listener->id, VERDICT_DROP_PENALTY, XDP_DROP);
 	}
-	group = group_down(listener->group);
-	refuse = group && group->on_all_down != SLUICE_ALL_DOWN_ACCEPT;
-	if (!refuse &&
-	    (listener->flags & (SLUICE_LISTENER_COOKIES_AUTO | SLUICE_LISTENER_COOKIES_ALWAYS))) {
-		int action = cookie_instead(ctx, packet, listener, stats);
+	down = group_down(listener->group);
+	refused = down && down->on_all_down != SLUICE_ALL_DOWN_ACCEPT;
+	if (!refused && (listener->flags & COOKIE_FLAGS)) {
+		int action;
 
-		if (action >= 0)
+		now_ns = bpf_ktime_get_ns();
+		action = cookie_instead(ctx, packet, listener, stats, on, now_ns);
+		if (action != NO_COOKIE)
 			return action;
 	}
-	found = admit(packet, listener, stats, on);
+	found = admit(packet, listener, stats, on, now_ns);
 	if (found != VERDICT_PASS_NEW)
 		return conclude(ctx, packet, on, listener->id, found, XDP_DROP);
-	if (!refuse) {
-		stats->passed++;
-		return conclude(ctx, packet, on, listener->id,
-				group ? VERDICT_PASS_FAIL_OPEN : VERDICT_PASS_NEW, XDP_PASS);
+	if (refused) {
+		stats->all_down++;
+		return refuse(ctx, packet, listener, down, on);
 	}
-	stats->all_down++;
-	if (group->on_all_down == SLUICE_ALL_DOWN_RESET && reset_make(ctx, packet))
-		return conclude(ctx, packet, on, listener->id, VERDICT_RESET_ALL_DOWN, XDP_TX);
-	return conclude(ctx, packet, on, listener->id, VERDICT_DROP_ALL_DOWN, XDP_DROP);
+	stats->passed++;
+	return conclude(ctx, packet, on, listener->id,
+			down ? VERDICT_PASS_FAIL_OPEN : VERDICT_PASS_NEW, XDP_PASS);
 }
 
 /* Whether segments to this listener may bring cookies back. */
@@ -137,7 +151,7 @@ static __always_inline bool cookies_return(const struct sluice_listener *listene
 	__u32 id = listener->id;
 	__u64 sent_ns;
 
-	if (!(listener->flags & (SLUICE_LISTENER_COOKIES_AUTO | SLUICE_LISTENER_COOKIES_ALWAYS)))
+	if (!(listener->flags & COOKIE_FLAGS))
 		return false;
 	times = bpf_map_lookup_elem(&listener_times, &id);
 	if (!times)
@@ -151,7 +165,8 @@ static __always_inline bool cookies_return(const struct sluice_listener *listene
 	return false;
 }
 
-/* A segment that is no SYN, while it matters whose it is. */
+/* A segment that is no SYN, while it matters whose it is. Verified by itself, which is why the pointers
+ * are checked. */
 __noinline int later_packet(struct xdp_md *ctx, const struct packet *packet,
 			    const struct sluice_listener *listener,
 			    struct sluice_listener_stats *stats, const struct sluice_switches *on)
@@ -169,7 +184,7 @@ __noinline int later_packet(struct xdp_md *ctx, const struct packet *packet,
 		if (cookie_seen_take(hash, now_ns))
 			return conclude(ctx, packet, on, listener->id, VERDICT_PASS_ESTABLISHED,
 					XDP_PASS);
-		found = admit(packet, listener, stats, on);
+		found = admit(packet, listener, stats, on, now_ns);
 		if (found != VERDICT_PASS_NEW)
 			return conclude(ctx, packet, on, listener->id, found, XDP_DROP);
 		cookie_seen_put(hash, now_ns);

@@ -62,6 +62,7 @@ struct packet {
 	__u32 l4_bytes; /* TCP header and data, as the IP header says */
 	__be32 sequence;
 	__u32 header_bytes; /* of TCP */
+	__u32 ip_bytes;	    /* the whole packet, as the IP header says; 0: it does not */
 	__u8 ipv4;	    /* as the next: 0 or 1 */
 	__u8 first_fragment; /* and more follow */
 	__u8 has_addresses;  /* source and key.address are filled */
@@ -69,6 +70,17 @@ struct packet {
 	__u8 protocol; /* of what lies at l4_offset; 0: not known, a later fragment */
 	__u8 pad[3];
 };
+
+/* The frame's length. A helper's call is not free: where the packet ends in the frame's first buffer
+ * there is no other one. */
+static __always_inline __u32 parse_frame_bytes(struct xdp_md *ctx, const struct packet *packet)
+{
+	__u32 first = ctx->data_end - ctx->data;
+
+	if (packet->ip_bytes && packet->l3_offset + packet->ip_bytes <= first)
+		return first;
+	return bpf_xdp_get_buff_len(ctx);
+}
 
 struct cursor {
 	void *at;
@@ -106,7 +118,9 @@ static __always_inline __u32 parse_ipv4(struct cursor *cursor, struct packet *pa
 	header_bytes = ip->ihl * 4;
 	if (ip->version != 4 || header_bytes < sizeof(*ip))
 		return VERDICT_DROP_MALFORMED;
+	total_bytes = bpf_ntohs(ip->tot_len);
 	packet->ipv4 = 1;
+	packet->ip_bytes = total_bytes;
 	packet->has_addresses = 1;
 	packet->source[2] = bpf_htonl(0xffff);
 	packet->source[3] = ip->saddr;
@@ -120,7 +134,6 @@ static __always_inline __u32 parse_ipv4(struct cursor *cursor, struct packet *pa
 		return (fragment & PARSE_IP_OFFSET) == 1 ? VERDICT_DROP_MALFORMED :
 							   VERDICT_PASS_FRAGMENT;
 	}
-	total_bytes = bpf_ntohs(ip->tot_len);
 	if (total_bytes < header_bytes) {
 		/* 0 is how the kernel marks its own packets of more than 64 KiB (BIG TCP). */
 		if (total_bytes)
@@ -131,6 +144,12 @@ static __always_inline __u32 parse_ipv4(struct cursor *cursor, struct packet *pa
 	packet->l4_offset = packet->l3_offset + header_bytes;
 	packet->l4_bytes = total_bytes - header_bytes;
 	return PARSE_TCP;
+}
+
+static __always_inline bool parse_is_extension(__u32 next)
+{
+	return next == IPPROTO_FRAGMENT || next == IPPROTO_HOPOPTS || next == IPPROTO_ROUTING ||
+	       next == IPPROTO_DSTOPTS;
 }
 
 /*
@@ -149,13 +168,8 @@ __noinline __u32 parse_extensions(struct xdp_md *ctx, struct packet *packet, __u
 		struct ipv6_opt_hdr *option;
 		__u32 bytes;
 
-		if (next == IPPROTO_TCP)
-			return PARSE_TCP;
-		if (next != IPPROTO_FRAGMENT && next != IPPROTO_HOPOPTS &&
-		    next != IPPROTO_ROUTING && next != IPPROTO_DSTOPTS) {
-			packet->protocol = next;
-			return VERDICT_PASS_NOT_OURS; /* another protocol, or ESP or AH */
-		}
+		if (!parse_is_extension(next))
+			break;
 		option = cursor_take(&cursor, 8); /* the least that each of them has */
 		if (!option)
 			goto cut;
@@ -169,7 +183,8 @@ __noinline __u32 parse_extensions(struct xdp_md *ctx, struct packet *packet, __u
 					return VERDICT_DROP_MALFORMED;
 				return VERDICT_PASS_FRAGMENT;
 			}
-			packet->first_fragment = offset & PARSE_IP6_MORE_FRAGMENTS;
+			/* A second fragment header does not take back what the first one said. */
+			packet->first_fragment |= offset & PARSE_IP6_MORE_FRAGMENTS;
 		} else if (option->hdrlen) {
 			bytes += option->hdrlen * 8;
 			if (!cursor_take(&cursor, option->hdrlen * 8))
@@ -181,7 +196,12 @@ __noinline __u32 parse_extensions(struct xdp_md *ctx, struct packet *packet, __u
 		packet->l4_offset += bytes;
 		next = option->nexthdr;
 	}
-	return next == IPPROTO_TCP ? PARSE_TCP : VERDICT_DROP_MALFORMED;
+	if (next == IPPROTO_TCP)
+		return PARSE_TCP;
+	if (parse_is_extension(next))
+		return VERDICT_DROP_MALFORMED;
+	packet->protocol = next;
+	return VERDICT_PASS_NOT_OURS; /* another protocol, or ESP or AH */
 cut:
 	return packet->first_fragment ? VERDICT_DROP_MALFORMED : VERDICT_PASS_TRUNCATED;
 }
@@ -197,7 +217,9 @@ static __always_inline __u32 parse_ipv6(struct xdp_md *ctx, struct cursor *curso
 		return VERDICT_DROP_MALFORMED;
 	/* 0: a jumbogram, or the kernel's own BIG TCP; the frame's end still binds. */
 	packet->l4_bytes = bpf_ntohs(ip->payload_len);
-	if (!packet->l4_bytes)
+	if (packet->l4_bytes)
+		packet->ip_bytes = sizeof(*ip) + packet->l4_bytes;
+	else
 		packet->l4_bytes = 0x10000;
 	packet->l4_offset = packet->l3_offset + sizeof(*ip);
 	packet->has_addresses = 1;
@@ -273,14 +295,18 @@ static __always_inline __u32 parse_tcp(struct xdp_md *ctx, struct packet *packet
 {
 	void *end = (void *)(long)ctx->data_end;
 
-	if (packet->l4_bytes < sizeof(*tcp) && packet->first_fragment)
-		return VERDICT_DROP_MALFORMED;
-	if ((void *)(tcp + 1) > end || packet->l4_bytes < sizeof(*tcp))
+	__u32 cut = packet->first_fragment ? VERDICT_DROP_MALFORMED : VERDICT_DROP_TRUNCATED;
+
+	if (packet->l4_bytes < sizeof(*tcp))
+		return cut;
+	if ((void *)(tcp + 1) > end)
 		return VERDICT_DROP_TRUNCATED;
 	packet->header_bytes = tcp->doff * 4;
 	if (packet->header_bytes < sizeof(*tcp))
 		return VERDICT_DROP_MALFORMED;
-	if ((void *)tcp + packet->header_bytes > end || packet->l4_bytes < packet->header_bytes)
+	if (packet->l4_bytes < packet->header_bytes)
+		return cut;
+	if ((void *)tcp + packet->header_bytes > end)
 		return VERDICT_DROP_TRUNCATED;
 	if (tcp->syn && (tcp->fin || tcp->rst))
 		return VERDICT_DROP_BAD_FLAGS;

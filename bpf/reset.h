@@ -8,7 +8,7 @@
 
 #include "answer.h"
 
-/* False: no RST can be sent, and the frame is not to be used further. */
+/* False: no RST can be sent, and the frame is as it was. */
 static __always_inline bool reset_make(struct xdp_md *ctx, const struct packet *packet)
 {
 	__u32 data_bytes = packet->l4_bytes - packet->header_bytes;
