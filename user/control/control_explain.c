@@ -12,6 +12,7 @@
 
 #include "control/control_json.h"
 #include "control/explain.h"
+#include "shared/sources.h"
 
 static const struct {
 	const char *name, *text;
@@ -24,14 +25,6 @@ static const char *const actions[] = { [XDP_DROP] = "drop", [XDP_PASS] = "pass",
 static const char *const on_all_down[] = {
 	[SLUICE_ALL_DOWN_ACCEPT] = "accept", [SLUICE_ALL_DOWN_RESET] = "reset",
 	[SLUICE_ALL_DOWN_DROP] = "drop",
-};
-static const char *const levels[] = {
-	[SLUICE_PENALTY_CONNECTIONS] = "connections", [SLUICE_PENALTY_PACKETS] = "packets",
-};
-static const char *const evidence[SLUICE_EVIDENCE_MAX] = {
-	[SLUICE_EVIDENCE_ABUSE] = "abuse",	 [SLUICE_EVIDENCE_HANDSHAKE] = "handshake",
-	[SLUICE_EVIDENCE_NOT_H2] = "not_h2",	 [SLUICE_EVIDENCE_PROTOCOL] = "protocol",
-	[SLUICE_EVIDENCE_OVER_LIMIT] = "over_limit", [SLUICE_EVIDENCE_BY_HAND] = "by_hand",
 };
 static const char *const cookie_reasons[] = {
 	[SLUICE_COOKIE_OFF] = "off", [SLUICE_COOKIE_CALM] = "calm", [SLUICE_COOKIE_RATE] = "rate",
@@ -75,21 +68,30 @@ static double seconds_left(const struct account *account, uint64_t until_ns)
 	return until_ns > now_ns ? (double)(until_ns - now_ns) / 1e9 : 0;
 }
 
-/* A prefix that an address of the maps lies in; len of 128. */
-static json_t *prefix_json(const __u32 address[4], unsigned len)
+/* The prefix of len bits (of 128: IPv4's are 96 more) that the packet's source lies in. */
+static void source_prefix_of(const struct account *account, unsigned len, struct prefix *prefix)
 {
-	uint8_t bytes[16];
-	char text[ADDR_TEXT_MAX];
-	struct addr base;
-	bool ipv4;
+	const struct addr *source = &account->query->source;
+	bool ipv4 = source->sa.sa_family == AF_INET;
 
-	memcpy(bytes, address, sizeof(bytes));
-	for (unsigned bit = len; bit < 128; bit++)
-		bytes[bit / 8] &= (uint8_t)~(0x80u >> bit % 8);
-	addr_from_mapped(&base, bytes, 0);
-	ipv4 = len >= 96 && base.sa.sa_family == AF_INET;
-	return json_sprintf("%s/%u", addr_format_ip(&base, text, sizeof(text)),
-			    ipv4 ? len - 96 : len);
+	memset(prefix, 0, sizeof(*prefix));
+	prefix->family = (uint8_t)source->sa.sa_family;
+	prefix->len = (uint8_t)(ipv4 && len >= 96 ? len - 96 : len);
+	if (ipv4)
+		memcpy(prefix->bytes, &source->v4.sin_addr, 4);
+	else
+		memcpy(prefix->bytes, &source->v6.sin6_addr, 16);
+	for (unsigned bit = prefix->len; bit < 128; bit++)
+		prefix->bytes[bit / 8] &= (uint8_t)~(0x80u >> bit % 8);
+}
+
+static json_t *prefix_json(const struct account *account, unsigned len)
+{
+	char text[ADDR_TEXT_MAX];
+	struct prefix prefix;
+
+	source_prefix_of(account, len, &prefix);
+	return json_string(prefix_format(&prefix, text, sizeof(text)));
 }
 
 static json_t *source_json(const struct account *account)
@@ -97,7 +99,7 @@ static json_t *source_json(const struct account *account)
 	const struct sluice_switches *on = &account->gate->switches;
 	bool ipv4 = account->query->source.sa.sa_family == AF_INET;
 
-	return prefix_json(account->gate->source, ipv4 ? 96u + on->v4_prefix : on->v6_prefix);
+	return prefix_json(account, ipv4 ? 96u + on->v4_prefix : on->v6_prefix);
 }
 
 static const struct config_listener *find_listener(const struct account *account)
@@ -128,11 +130,36 @@ static void add_listener(struct account *account)
 	    json_string(addr_format(&listener->address, text, sizeof(text))));
 }
 
+/* Where an entry of the config's comes from: the path of a file of prefixes, or "configuration". */
+static const char *acl_origin(const struct account *account, unsigned own, __u32 answer)
+{
+	const struct config *config = account->supervisor->current.config;
+	const struct config_listener *listener = find_listener(account);
+	const struct config_acl *acl = !own ? &config->kernel.acl : listener ? &listener->acl : NULL;
+	bool deny = (answer & 0xff) == SLUICE_ACL_DENY;
+	struct prefix entry;
+	size_t at = 0, n;
+
+	if (!acl)
+		return "configuration";
+	const struct prefix *prefixes = deny ? acl->deny : acl->allow;
+	const struct config_acl_file *files = deny ? acl->deny_files : acl->allow_files;
+	size_t n_files = deny ? acl->n_deny_files : acl->n_allow_files;
+
+	n = n_files ? deny ? acl->n_deny : acl->n_allow : 0;
+	source_prefix_of(account, answer >> 8 & 0xff, &entry);
+	while (at < n && memcmp(&prefixes[at], &entry, sizeof(entry)))
+		at++;
+	for (size_t i = 0; i < n_files && at < n; i++)
+		if (at >= files[i].first && at < files[i].end)
+			return files[i].path;
+	return "configuration";
+}
+
 static json_t *acl_list(const struct account *account, unsigned own)
 {
 	const struct sluice_trace *trace = &account->gate->trace;
 	__u32 answer = own ? trace->acl_own : trace->acl_global;
-	__u32 address[4];
 	json_t *list;
 
 	list = json_pack("{s:b, s:b}", "empty",
@@ -140,10 +167,10 @@ static json_t *acl_list(const struct account *account, unsigned own)
 			 !!(account->gate->acl_flags[own] & SLUICE_ACL_ALLOW_LIST));
 	if (!(answer & 0xff))
 		return list;
-	addr_to_mapped(&account->query->source, (uint8_t *)address);
 	put(list, "action", json_string((answer & 0xff) == SLUICE_ACL_DENY ? "deny" : "allow"));
-	put(list, "entry", prefix_json(address, answer >> 8 & 0xff));
-	put(list, "origin", json_string(trace->acl_live[own] ? "command" : "configuration"));
+	put(list, "entry", prefix_json(account, answer >> 8 & 0xff));
+	put(list, "origin",
+	    json_string(trace->acl_live[own] ? "command" : acl_origin(account, own, answer)));
 	if (trace->acl_expires_ns[own])
 		put(list, "expires_seconds",
 		    json_real(seconds_left(account, trace->acl_expires_ns[own])));
@@ -180,8 +207,8 @@ static void add_penalty(struct account *account)
 		put(step, "level", json_null());
 		return;
 	}
-	put(step, "level", json_string(NAME_OF(levels, trace->penalty_level)));
-	put(step, "reason", json_string(NAME_OF(evidence, trace->penalty_reason)));
+	put(step, "level", json_string(source_level_name(trace->penalty_level)));
+	put(step, "reason", json_string(source_evidence_name(trace->penalty_reason)));
 	put(step, "left_seconds", json_real(seconds_left(account, trace->penalty_until_ns)));
 }
 
