@@ -228,6 +228,11 @@ fuzzers: $(FUZZ_BINS)
 fuzz: ## build the fuzzers and run each for FUZZ_SECONDS (60)
 	@$(RUN) --seconds $(FUZZ_SECONDS) fuzz
 
+XDP_FUZZ_SECONDS ?= 600
+.PHONY: fuzz-xdp
+fuzz-xdp: $(OUT)/bpftest/test_gate_fuzz ## frames that nobody would send through the gate for XDP_FUZZ_SECONDS (600; root)
+	@SLUICE_FUZZ_WHOLE=1 SLUICE_FUZZ_SECONDS=$(XDP_FUZZ_SECONDS) $<
+
 # Manual pages: man/NAME.SECTION.scd.
 MAN_PAGES := $(patsubst man/%.scd,$(BUILD)/man/%,$(wildcard man/*.scd))
 

@@ -2,7 +2,7 @@
 /*
  * duel.h - one frame to the gate and to the model, and the same demanded of both: verdict, action, every
  * byte, the event; at a world's end also all counters and clocks. random_world.h fills both
- * with the same rules, test_differential.c and test_fuzz.c choose the frames.
+ * with the same rules, test_differential.c and test_gate_fuzz.c choose the frames.
  */
 #ifndef SLUICE_SELFTESTS_DUEL_H
 #define SLUICE_SELFTESTS_DUEL_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * model.h - the rules of the gate once more, in plain C: what docs/MAPS.md and docs/KERNEL.md say becomes
- * of a packet, for test_differential.c and test_fuzz.c to hold the BPF program against. It shares layouts (abi.h)
+ * of a packet, for test_differential.c and test_gate_fuzz.c to hold the BPF program against. It shares layouts (abi.h)
  * with the program and no code: lists are searched from end to end, bytes are read one at a time, and
  * the rate limit is the leaky bucket of I.371 where the program has its virtual schedule. Never to be
  * mended by looking at the program: where the two differ, the documents decide who is wrong.
