@@ -16,12 +16,14 @@
 
 #include "base/log.h"
 #include "control/control.h"
+#include "control/control_acl.h"
 #include "control/control_answer.h"
 #include "control/control_command.h"
 #include "control/control_events.h"
 #include "control/control_explain.h"
 #include "control/control_features.h"
 #include "control/control_listener.h"
+#include "control/control_penalties.h"
 #include "control/control_route.h"
 #include "control/supervisor.h"
 #include "sluice/control.h"
@@ -158,6 +160,7 @@ static const struct {
 } questions[] = {
 	{ "route", control_route },
 	{ "explain", control_explain },
+	{ "acl-list", control_acl_list },
 	{ "features", control_features },
 };
 #define QUESTIONS (sizeof(questions) / sizeof(questions[0]))
@@ -203,26 +206,51 @@ static void client_events(struct control_client *client, const json_t *request)
 	events_subscribe(events, fd, &wish);
 }
 
+/* A change that is in force when it is answered. */
+static const struct {
+	bool (*is)(const char *command);
+	json_t *(*answer)(struct supervisor *supervisor, const json_t *request);
+} changes[] = {
+	{ control_listener_is, control_listener },
+	{ control_penalties_is, control_penalties },
+	{ control_acl_is, control_acl },
+};
+#define CHANGES (sizeof(changes) / sizeof(changes[0]))
+
+static size_t find_change(const char *command)
+{
+	size_t i = 0;
+
+	while (i < CHANGES && !changes[i].is(command))
+		i++;
+	return i;
+}
+
+static void client_change(struct control_client *client, const json_t *request, size_t which)
+{
+	json_t *document = changes[which].answer(client->control->supervisor, request);
+
+	client_answer(client, document ? json_dumps(document, JSON_COMPACT) : NULL);
+	json_decref(document);
+}
+
 static void client_run(struct control_client *client)
 {
 	struct supervisor *supervisor = client->control->supervisor;
 	json_t *request = json_loadb(client->request, client->request_len,
 				     JSON_REJECT_DUPLICATES, NULL);
 	const char *command = json_string_value(json_object_get(request, "command"));
-	bool changes = command && (!strcmp(command, "reload") || control_command_is(command) ||
-				   control_listener_is(command));
+	bool changing = command && (!strcmp(command, "reload") || control_command_is(command) ||
+				    find_change(command) < CHANGES);
 
 	if (!command) {
 		client_error(client, "a request is one line such as {\"command\": \"status\"}");
-	} else if (changes && supervisor->phase != PHASE_RUNNING) {
+	} else if (changing && supervisor->phase != PHASE_RUNNING) {
 		client_error(client, supervisor->phase == PHASE_DRAINING ?
 					     "the daemon is draining" :
 					     "the daemon is starting: try again in a moment");
-	} else if (control_listener_is(command)) {
-		json_t *document = control_listener(supervisor, request);
-
-		client_answer(client, document ? json_dumps(document, JSON_COMPACT) : NULL);
-		json_decref(document);
+	} else if (find_change(command) < CHANGES) {
+		client_change(client, request, find_change(command));
 	} else if (control_command_is(command)) {
 		client_command(client, request);
 	} else if (find_question(command) < QUESTIONS) {

@@ -16,6 +16,7 @@ struct ctl {
 	const char *socket;
 	bool json;
 	char **arguments; /* as many as the command takes */
+	int n_arguments;
 	struct {
 		const char *name, *value;
 	} options[CTL_OPTIONS_MAX]; /* the command's own, as given */
@@ -38,6 +39,7 @@ int ctl_verdicts(const struct ctl *ctl);
 int ctl_penalties(const struct ctl *ctl);
 int ctl_pardon(const struct ctl *ctl);
 int ctl_penalize(const struct ctl *ctl);
+int ctl_acl(const struct ctl *ctl);
 int ctl_explain(const struct ctl *ctl);
 int ctl_events(const struct ctl *ctl);
 int ctl_capture(const struct ctl *ctl);

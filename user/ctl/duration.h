@@ -13,5 +13,7 @@ int duration_parse(const char *text, uint64_t *ms);
  * else CTL_USAGE after saying what is wrong. */
 struct ctl;
 int duration_option(const struct ctl *ctl, const char *name, uint64_t *ms);
+/* Likewise up to so many days, which have a unit then: "30d". */
+int duration_option_days(const struct ctl *ctl, const char *name, unsigned days, uint64_t *ms);
 
 #endif

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -69,6 +70,14 @@ static const struct command {
 	{ "penalties", NULL, { 0 }, "sources that are kept out for what they did",
 	  "REASON is the evidence that weighed most. TIMES counts the penalties that made this one\n"
 	  "as long as it is; DROPPED the packets that XDP dropped for it.\n", ctl_penalties },
+	{ "acl", "add|del|list [PREFIX...]",
+	  { "allow", "for DURATION", "listener LISTENER", "limit N" },
+	  "entries of access lists, while the daemon runs",
+	  "add denies each PREFIX (an address, or 203.0.113.0/24), or with --allow makes it an\n"
+	  "exception, for --for 10m or until del; in the list of all listeners, or of --listener.\n"
+	  "An entry holds instead of the config's of the same prefix, over reloads, and until\n"
+	  "sluiced ends. list shows where entries come from and how long they stay: up to 1000 or\n"
+	  "--limit of them, or those that have an address in common with PREFIX.\n", ctl_acl },
 	{ "penalize", "IP", { "for DURATION", "level connections|packets" },
 	  "keep a source out for a time",
 	  "Its connections are closed, and new ones dropped, for 10m or --for 1h; with\n"
@@ -108,15 +117,17 @@ static const char options_help[] =
 	"  --version      print the version\n"
 	"  --help         print this, or with a command what it shows\n";
 
-static int count_words(const char *text)
+/* Names of arguments: those in brackets may be left out, "..." stands for more of the last one. */
+static void count_arguments(const char *text, int *least, int *most)
 {
-	int n = 0;
-
+	*least = *most = 0;
 	for (; text && *text; text += strspn(text, " ")) {
-		text += strcspn(text, " ");
-		n++;
+		size_t len = strcspn(text, " ");
+
+		*least += *text != '[';
+		*most = memmem(text, len, "...", 3) ? INT_MAX : *most + 1;
+		text += len;
 	}
-	return n;
 }
 
 static void print_usage(FILE *file)
@@ -192,17 +203,19 @@ bool ctl_has_option(const struct ctl *ctl, const char *name)
 
 static int run(const struct command *command, struct ctl *ctl, int argc, char **argv)
 {
-	int wanted = count_words(command->arguments);
+	int least, most;
 
 	for (int i = 0; i < ctl->n_options; i++)
 		if (!takes_option(command, ctl->options[i].name))
 			return usage_error("not an option of this command: --",
 					   ctl->options[i].name);
-	if (argc < wanted)
+	count_arguments(command->arguments, &least, &most);
+	if (argc < least)
 		return usage_error("missing argument: ", command->arguments);
-	if (argc > wanted)
-		return usage_error("unexpected argument: ", argv[wanted]);
+	if (argc > most)
+		return usage_error("unexpected argument: ", argv[most]);
 	ctl->arguments = argv;
+	ctl->n_arguments = argc;
 	int ret = command->run(ctl);
 
 	/* A full disk must not look like success to a script. */
