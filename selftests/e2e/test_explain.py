@@ -170,9 +170,17 @@ def test_tokens_left_fall_with_each_connection_and_not_with_questions(lab, clien
     assert 0 < limit["next_seconds"] <= 15 and limit["per_second"] == pytest.approx(4 / 60)
 
 
-def hold(source, destination, kept=[]):  # pylint: disable=dangerous-default-value
-    kept.append(socket.create_connection(destination, 5, (source, 0)))
-    return kept[-1].getsockname()[1]
+_held = []
+
+
+def hold(source, destination):
+    _held.append(socket.create_connection(destination, 5, (source, 0)))
+    return _held[-1].getsockname()[1]
+
+
+def let_go():
+    while _held:
+        _held.pop().close()
 
 
 def test_connections_of_the_source_and_the_state_of_one(lab, client, sluice):
@@ -189,6 +197,7 @@ def test_connections_of_the_source_and_the_state_of_one(lab, client, sluice):
         assert steps_of(later)["connection"]["state"] == "established"
         other = explain(sluice, source, target, "--ack", source_port=1)
         assert steps_of(other)["connection"]["state"] is None
+    client.run(let_go)
 
 
 def test_interfaces_with_and_without_the_gate(lab, sluice):
