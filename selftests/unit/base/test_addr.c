@@ -281,6 +281,28 @@ static void test_contains_looks_at_the_prefix_bits_only(void **state)
 	assert_false(prefix_contains(&prefix, &none));
 }
 
+static bool overlap(const char *a_text, const char *b_text)
+{
+	struct prefix a, b;
+
+	assert_int_equal(prefix_parse(&a, a_text), 0);
+	assert_int_equal(prefix_parse(&b, b_text), 0);
+	assert_int_equal(prefix_overlaps(&a, &b), prefix_overlaps(&b, &a));
+	return prefix_overlaps(&a, &b);
+}
+
+static void test_prefixes_overlap_where_one_contains_the_other(void **state)
+{
+	assert_true(overlap("10.0.0.0/8", "10.1.2.3/32"));
+	assert_true(overlap("10.1.2.3", "10.1.2.3"));
+	assert_true(overlap("0.0.0.0/0", "192.0.2.0/25"));
+	assert_false(overlap("192.0.2.128/25", "192.0.2.0/25"));
+	assert_false(overlap("10.1.2.3", "10.1.2.2"));
+	assert_true(overlap("2001:db8::/32", "2001:db8:5::/48"));
+	assert_false(overlap("2001:db8::/32", "2001:db9::/32"));
+	assert_false(overlap("::/0", "0.0.0.0/0"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -294,6 +316,7 @@ int main(void)
 		cmocka_unit_test(test_good_prefixes_print_as_they_mean),
 		cmocka_unit_test(test_bad_prefixes_say_what_is_wrong),
 		cmocka_unit_test(test_contains_looks_at_the_prefix_bits_only),
+		cmocka_unit_test(test_prefixes_overlap_where_one_contains_the_other),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

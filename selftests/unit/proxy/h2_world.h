@@ -57,6 +57,7 @@ struct side {
 	bool reply_trailers;
 	bool reply_at_end; /* only once the request ended */
 	bool may_fail; /* memory is short */
+	bool deaf_when_down;
 	bool close_in_headers, close_in_data, close_in_pull, close_in_closed, close_in_up;
 	struct record records[STREAMS_KEPT];
 };
@@ -268,6 +269,8 @@ static inline void on_world_down(struct h2 *h2, enum h2_down why, int err, const
 	side->err = err;
 	snprintf(side->text, sizeof(side->text), "%s", text);
 	side->h2 = NULL;
+	if (side->deaf_when_down)
+		h2_stop_reading(h2);
 }
 
 static const struct h2_events world_events = {

@@ -297,6 +297,43 @@ static void an_abuser_that_takes_nothing_is_cut_off(void **state)
 	assert_true(WORLD_UNTIL(&world, !h2_alive()));
 }
 
+static void who_is_read_no_more_still_gets_what_is_queued(void **state)
+{
+	uint8_t frame[9 + 16384];
+	char some[4096] = { 0 };
+
+	world_raw_client(&world, true);
+	h2_stop_reading(world.server.h2);
+	h2_close(world.server.h2, H2_ENHANCE_YOUR_CALM);
+	world.server.h2 = NULL;
+	assert_true(WORLD_UNTIL(&world, raw_find(&world, RAW_GOAWAY, frame)));
+	assert_int_equal(raw_u32(frame + 13), H2_ENHANCE_YOUR_CALM);
+	/* It goes on sending, and that is nobody's business: the connection ends in its time. */
+	for (int i = 0; i < 20; i++) {
+		send(world.raw, some, sizeof(some), MSG_NOSIGNAL | MSG_DONTWAIT);
+		WORLD_FOR_MS(&world, 2);
+	}
+	assert_true(WORLD_UNTIL(&world, !h2_alive()));
+	assert_int_equal(world.server.n_down, 0);
+}
+
+static void on_down_may_stop_the_reading(void **state)
+{
+	uint8_t frame[9 + 16384];
+
+	world.server.deaf_when_down = true;
+	world_raw_client(&world, true);
+	raw_frame(&world, RAW_WINDOW_UPDATE, 0, 0, "\0\0\0\0", 4);
+	assert_true(WORLD_UNTIL(&world, world.server.n_down));
+	assert_int_equal(world.server.why, H2_DOWN_PROTOCOL);
+	assert_true(WORLD_UNTIL(&world, raw_find(&world, RAW_GOAWAY, frame)));
+	for (int i = 0; i < 20; i++) {
+		raw_frame(&world, RAW_PING, 0, 0, "12345678", 8);
+		WORLD_FOR_MS(&world, 2);
+	}
+	assert_true(WORLD_UNTIL(&world, !h2_alive()));
+}
+
 static void bytes_are_counted_both_ways(void **state)
 {
 	uint64_t rx, tx, rx_server, tx_server;
@@ -336,6 +373,8 @@ int main(void)
 		TEST(the_peers_end_is_told_with_streams_still_open),
 		TEST(a_peer_that_takes_nothing_does_not_hold_a_drained_connection),
 		TEST(an_abuser_that_takes_nothing_is_cut_off),
+		TEST(who_is_read_no_more_still_gets_what_is_queued),
+		TEST(on_down_may_stop_the_reading),
 		TEST(bytes_are_counted_both_ways),
 	};
 

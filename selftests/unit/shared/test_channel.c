@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cm.h"
@@ -201,6 +202,34 @@ static void test_a_full_channel_gives_up_after_its_limit(void **state)
 	assert_int_equal(channel_receive(ends[1], &message), -EAGAIN);
 }
 
+/* A worker may not wait for the supervisor. */
+static void test_trying_never_waits(void **state)
+{
+	struct channel_penalized row = { .row = 7 };
+	struct timespec begin, end;
+	char big[CHANNEL_PAYLOAD_MAX + 1] = { 0 };
+	int err, sent = 0;
+
+	(void)state;
+	assert_int_equal(channel_try_send(ends[0], CHANNEL_PENALIZED, big, sizeof(big)), -EMSGSIZE);
+	clock_gettime(CLOCK_MONOTONIC, &begin);
+	do {
+		err = channel_try_send(ends[0], CHANNEL_PENALIZED, &row, sizeof(row));
+	} while (err == 0 && ++sent < 100000);
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	assert_int_equal(err, -EAGAIN);
+	assert_true(end.tv_sec - begin.tv_sec < 2);
+	for (; sent > 0; sent--) {
+		assert_int_equal(channel_receive(ends[1], &message), 1);
+		assert_int_equal(message.type, CHANNEL_PENALIZED);
+		assert_memory_equal(message.payload, &row, sizeof(row));
+	}
+	assert_int_equal(channel_receive(ends[1], &message), -EAGAIN);
+	close(ends[1]);
+	ends[1] = -1;
+	assert_int_equal(channel_try_send(ends[0], CHANNEL_PENALIZED, &row, sizeof(row)), -EPIPE);
+}
+
 static void test_sealed_memory_is_read_back_and_cannot_change(void **state)
 {
 	char bytes[20000];
@@ -265,6 +294,7 @@ int main(void)
 		CHANNEL_TEST(test_a_peer_that_died_without_reading_is_an_end_too),
 		CHANNEL_TEST(test_nonsense_is_refused_and_its_descriptors_closed),
 		CHANNEL_TEST(test_a_full_channel_gives_up_after_its_limit),
+		CHANNEL_TEST(test_trying_never_waits),
 		CHANNEL_TEST(test_sealed_memory_is_read_back_and_cannot_change),
 		CHANNEL_TEST(test_only_sealed_memory_of_the_right_length_is_mapped),
 	};
