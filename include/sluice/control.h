@@ -3,9 +3,9 @@
  * control.h - the control protocol between sluiced and sluicectl: over a unix stream socket the
  * client sends one line of JSON, {"command": "status"}, and gets one JSON document, ended by a
  * newline; then the daemon closes. A document with the key "error" says what went wrong.
- * Commands: status, listeners, routes, groups, backends, workers, verdicts, features, reload; with arguments: route
- * (control/control_route.h), explain (control/control_explain.h), drain, undrain, weight, health, acl-add, acl-del, acl-list
- * (control/control_acl.h). After "events" (control/control_events.h)
+ * Commands: status, listeners, routes, groups, backends, workers, verdicts, features, reload; with
+ * arguments: route (control/control_route.h), explain (control/control_explain.h), drain, undrain, weight,
+ * health, acl-add, acl-del, acl-list (control/control_acl.h). After "events" (control/control_events.h)
  * documents follow, one a line, until the client closes.
  */
 #ifndef SLUICE_CONTROL_H

@@ -11,13 +11,13 @@
 #include "control/bpf_loader_explain.h"
 #include "control/bpf_loader_impl.h"
 #include "gate_help.h"
+#include "live_hash.h"
 #include "sluice/source.h"
 #include "world_help.h"
 
 #define ID	   3
 #define GROUP	   7
 #define SECOND_NS  1000000000ull
-#define HASH_START 14695981039346656037ull
 
 struct world {
 	struct bpf *bpf;
@@ -27,97 +27,6 @@ struct world {
 	int socket;
 	char why[BPF_WHY_MAX];
 };
-
-/* What holds now: every row of every map, the ring's end, what the kernel counts of SYN floods. */
-
-static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		hash = (hash ^ ((const uint8_t *)bytes)[i]) * 1099511628211ull;
-	return hash;
-}
-
-/* Those that processes map are read so: the largest have 16384 rows. */
-static uint64_t hash_memory(int fd, const struct bpf_map_info *info)
-{
-	size_t bytes = (size_t)((info->value_size + 7) / 8 * 8) * info->max_entries;
-	void *memory = mmap(NULL, bytes, PROT_READ, MAP_SHARED, fd, 0);
-	uint64_t hash = HASH_START;
-
-	assert_ptr_not_equal(memory, MAP_FAILED);
-	for (size_t i = 0; i < bytes / 8; i++)
-		hash = (hash ^ ((uint64_t *)memory)[i]) * 1099511628211ull;
-	munmap(memory, bytes);
-	return hash;
-}
-
-static uint64_t hash_map(int fd)
-{
-	struct bpf_map_info info = { 0 };
-	__u32 len = sizeof(info);
-	int cpus = libbpf_num_possible_cpus();
-	uint8_t key[64], *value;
-	uint64_t sum = 0;
-	size_t bytes;
-
-	assert_int_equal(bpf_obj_get_info_by_fd(fd, &info, &len), 0);
-	if (info.map_flags & BPF_F_MMAPABLE)
-		return hash_memory(fd, &info);
-	bytes = info.value_size;
-	if (info.type == BPF_MAP_TYPE_PERCPU_ARRAY)
-		bytes = (bytes + 7) / 8 * 8 * (size_t)cpus;
-	value = calloc(1, bytes);
-	assert_non_null(value);
-	assert_true(info.key_size <= sizeof(key));
-	/* A sum, since a table may tell its rows in another order. */
-	for (void *at = NULL; !bpf_map_get_next_key(fd, at, key); at = key) {
-		if (bpf_map_lookup_elem(fd, key, value))
-			continue; /* an empty row of an array of maps */
-		sum += hash_bytes(hash_bytes(HASH_START, key, info.key_size), value, bytes);
-	}
-	free(value);
-	return sum;
-}
-
-/* The sockets of our listener; the map has 32768 rows. */
-static uint64_t hash_sockets(int fd)
-{
-	uint64_t hash = HASH_START, cookie;
-
-	for (__u32 key = ID * SLUICE_MAX_WORKERS; key < (ID + 1) * SLUICE_MAX_WORKERS; key++)
-		if (!bpf_map_lookup_elem(fd, &key, &cookie))
-			hash = hash_bytes(hash, &cookie, sizeof(cookie));
-	return hash;
-}
-
-static uint64_t hash_ring(int fd)
-{
-	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-	const uint64_t *end = mmap(NULL, page, PROT_READ, MAP_SHARED, fd, (off_t)page);
-	uint64_t found;
-
-	assert_ptr_not_equal(end, MAP_FAILED);
-	found = *end;
-	munmap((void *)end, page);
-	return found;
-}
-
-static uint64_t hash_all(const struct bpf *bpf)
-{
-	uint64_t hash = HASH_START;
-	char *counters = read_command("grep TcpExt /proc/net/netstat");
-
-	assert_non_null(counters);
-	hash = hash_bytes(hash, counters, strlen(counters));
-	for (int i = 0; i < MAPS; i++) {
-		int fd = bpf->maps[i];
-		uint64_t of_map = i == MAP_events  ? hash_ring(fd) :
-				  i == MAP_sockets ? hash_sockets(fd) : hash_map(fd);
-
-		hash = hash_bytes(hash, &of_map, sizeof(of_map));
-	}
-	return hash;
-}
 
 /* The world */
 
@@ -255,13 +164,13 @@ static struct bpf_explanation ask(struct world *world, const struct question *qu
 {
 	struct bpf_explain_packet packet = make_packet(question);
 	struct bpf_explanation found;
-	uint64_t before = hash_all(world->bpf);
+	uint64_t before = live_hash(world->bpf, ID);
 
 	if (bpf_explain_gate(world->bpf, &packet, &found, world->why, sizeof(world->why))) {
 		print_error("%s\n%s\n", world->why, bpf_library_log());
 		_fail(file, line);
 	}
-	if (hash_all(world->bpf) != before) {
+	if (live_hash(world->bpf, ID) != before) {
 		print_error("something live has changed\n");
 		_fail(file, line);
 	}
@@ -615,19 +524,19 @@ static void the_worker_whom_sk_lookup_would_pick(void **state)
 	__u32 slot = 0;
 
 	assert_int_equal(getsockopt(world->socket, SOL_SOCKET, SO_COOKIE, &cookie, &len), 0);
-	before = hash_all(world->bpf);
+	before = live_hash(world->bpf, ID);
 	assert_int_equal(bpf_explain_pick(world->bpf, &packet, cookies, 8, world->why,
 					  sizeof(world->why)), 0);
-	assert_int_equal(hash_all(world->bpf), before);
+	assert_int_equal(live_hash(world->bpf, ID), before);
 	for (int i = 0; i < 8; i++)
 		assert_int_equal(cookies[i], 0); /* no worker lives */
 	worker.heartbeat_ns = now_ns();
 	assert_int_equal(bpf_map_update_elem(world->bpf->maps[MAP_workers], &slot, &worker, BPF_ANY),
 			 0);
-	before = hash_all(world->bpf);
+	before = live_hash(world->bpf, ID);
 	assert_int_equal(bpf_explain_pick(world->bpf, &packet, cookies, 8, world->why,
 					  sizeof(world->why)), 0);
-	assert_int_equal(hash_all(world->bpf), before);
+	assert_int_equal(live_hash(world->bpf, ID), before);
 	for (int i = 0; i < 8; i++)
 		assert_int_equal(cookies[i], cookie);
 }
