@@ -11,7 +11,6 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
-#include "control/bpf_loader_acl.h"
 #include "control/bpf_loader_impl.h"
 #include "gate_help.h"
 #include "world_help.h"
@@ -188,149 +187,6 @@ static void the_gate_finds_listeners_as_they_come_and_go(void **state)
 	assert_false(gate_finds(*state, "fd00::9", "fd00::1", 443));
 }
 
-/* ACL */
-
-static struct prefix prefix(const char *text)
-{
-	struct prefix parsed;
-
-	assert_int_equal(prefix_parse(&parsed, text), 0);
-	return parsed;
-}
-
-/* The entries of the global list that is in force, of one kind; -1: it has none. */
-static int acl_map(const char *kind)
-{
-	int fd = pinned("acls"), map = -1;
-	struct sluice_acl list;
-	__u32 row = 0, id;
-
-	assert_int_equal(bpf_map_lookup_elem(fd, &row, &list), 0);
-	close(fd);
-	row = list.active & SLUICE_ACL_GENERATION;
-	fd = pinned(kind);
-	if (!bpf_map_lookup_elem(fd, &row, &id))
-		map = bpf_map_get_fd_by_id(id);
-	close(fd);
-	return map;
-}
-
-static unsigned acl_entries_of(const char *kind)
-{
-	uint8_t key[20], next[20];
-	int fd = acl_map(kind);
-	unsigned n = 0;
-
-	for (bool first = true; fd >= 0 && !bpf_map_get_next_key(fd, first ? NULL : key, next);
-	     first = false, n++)
-		memcpy(key, next, sizeof(key));
-	if (fd >= 0)
-		close(fd);
-	return n;
-}
-
-static uint32_t acl_v4_at(const char *ip, uint32_t bits)
-{
-	struct sluice_acl_v4_key key = { bits, inet_addr(ip) };
-	struct sluice_acl_entry entry = { 0 };
-	int fd = acl_map("acl_v4");
-
-	bpf_map_lookup_elem(fd, &key, &entry);
-	close(fd);
-	return entry.action;
-}
-
-static uint32_t acl_exact_at(const char *ip)
-{
-	struct sluice_acl_entry entry = { 0 };
-	int fd = acl_map("acl_exact");
-	__u32 key[4];
-
-	map_address(key, ip);
-	bpf_map_lookup_elem(fd, key, &entry);
-	close(fd);
-	return entry.action;
-}
-
-static int acl_replace(struct bpf *bpf, const struct prefix *deny, size_t n_deny,
-		       const struct prefix *allow, size_t n_allow)
-{
-	struct bpf_acl_list list = { .deny = deny, .n_deny = n_deny, .allow = allow,
-				     .n_allow = n_allow };
-
-	return bpf_acl_replace(bpf, 0, &list);
-}
-
-static void the_acl_becomes_exactly_what_is_asked(void **state)
-{
-	struct prefix deny[] = { prefix("203.0.113.0/24"), prefix("2001:db8::/48"),
-				 prefix("198.18.7.7"), prefix("fd00::7") };
-	struct prefix allow[] = { prefix("198.18.0.0/15"), prefix("10.0.0.0/8") };
-
-	assert_int_equal(acl_replace(*state, deny, 4, allow, 2), 0);
-	assert_int_equal(acl_entries_of("acl_exact"), 2);
-	assert_int_equal(acl_entries_of("acl_v4"), 3);
-	assert_int_equal(acl_entries_of("acl_v6"), 1);
-	assert_int_equal(acl_v4_at("203.0.113.0", 24), SLUICE_ACL_DENY);
-	assert_int_equal(acl_v4_at("10.1.2.3", 32), SLUICE_ACL_ALLOW);
-	assert_int_equal(acl_exact_at("198.18.7.7"), SLUICE_ACL_DENY);
-	/* One stays, one changes its side, one is new, the others go. */
-	deny[1] = prefix("10.0.0.0/8");
-	allow[0] = prefix("192.0.2.0/24");
-	assert_int_equal(acl_replace(*state, deny, 2, allow, 1), 0);
-	assert_int_equal(acl_entries_of("acl_exact"), 0);
-	assert_int_equal(acl_entries_of("acl_v4"), 3);
-	assert_int_equal(acl_entries_of("acl_v6"), 0);
-	assert_int_equal(acl_v4_at("203.0.113.9", 32), SLUICE_ACL_DENY);
-	assert_int_equal(acl_v4_at("10.1.2.3", 32), SLUICE_ACL_DENY);
-	assert_int_equal(acl_v4_at("192.0.2.1", 32), SLUICE_ACL_ALLOW);
-	assert_int_equal(acl_v4_at("198.18.0.1", 32), 0);
-	assert_int_equal(acl_replace(*state, NULL, 0, NULL, 0), 0);
-	assert_int_equal(acl_entries_of("acl_v4"), 0);
-}
-
-static void what_is_in_both_lists_is_denied(void **state)
-{
-	struct prefix both[] = { prefix("10.0.0.0/8"), prefix("198.18.7.7"), prefix("198.18.7.7") };
-
-	assert_int_equal(acl_replace(*state, both, 3, both, 3), 0);
-	assert_int_equal(acl_v4_at("10.0.0.1", 32), SLUICE_ACL_DENY);
-	assert_int_equal(acl_exact_at("198.18.7.7"), SLUICE_ACL_DENY);
-	assert_int_equal(acl_entries_of("acl_exact"), 1);
-}
-
-static void mapped_prefixes_are_ipv4(void **state)
-{
-	struct prefix deny[] = { prefix("::ffff:10.0.0.0/104"), prefix("::ffff:198.18.7.7") };
-
-	assert_int_equal(acl_replace(*state, deny, 2, NULL, 0), 0);
-	assert_int_equal(acl_v4_at("10.9.9.9", 32), SLUICE_ACL_DENY);
-	assert_int_equal(acl_exact_at("198.18.7.7"), SLUICE_ACL_DENY);
-	assert_int_equal(acl_entries_of("acl_v6"), 0);
-}
-
-static void a_full_acl_can_be_exchanged_and_an_over_full_one_is_refused(void **state)
-{
-	struct prefix *deny = calloc(SLUICE_MAX_ACL_PREFIXES + 1, sizeof(*deny));
-
-	assert_non_null(deny);
-	for (uint32_t i = 0; i <= SLUICE_MAX_ACL_PREFIXES; i++) {
-		uint32_t ip = htonl(10u << 24 | i << 4);
-
-		deny[i] = (struct prefix){ .family = AF_INET, .len = 28 };
-		memcpy(deny[i].bytes, &ip, 4);
-	}
-	assert_int_equal(acl_replace(*state, deny, SLUICE_MAX_ACL_PREFIXES, NULL, 0), 0);
-	assert_int_equal(acl_v4_at("10.0.0.1", 32), SLUICE_ACL_DENY);
-	assert_int_equal(acl_replace(*state, deny, SLUICE_MAX_ACL_PREFIXES + 1, NULL, 0), -E2BIG);
-	assert_int_equal(acl_v4_at("10.0.0.1", 32), SLUICE_ACL_DENY);
-	/* All but the first, and the one that did not fit before. */
-	assert_int_equal(acl_replace(*state, deny + 1, SLUICE_MAX_ACL_PREFIXES, NULL, 0), 0);
-	assert_int_equal(acl_v4_at("10.0.0.1", 32), 0);
-	assert_int_equal(acl_v4_at("10.32.0.1", 32), SLUICE_ACL_DENY);
-	free(deny);
-}
-
 /* Counters */
 
 static void counters_are_summed_over_cpus(void **state)
@@ -464,10 +320,6 @@ int main(void)
 		TABLES_TEST(the_any_address_of_ipv6_takes_ipv4_too),
 		TABLES_TEST(ids_out_of_range_are_refused),
 		TABLES_TEST(the_gate_finds_listeners_as_they_come_and_go),
-		TABLES_TEST(the_acl_becomes_exactly_what_is_asked),
-		TABLES_TEST(what_is_in_both_lists_is_denied),
-		TABLES_TEST(mapped_prefixes_are_ipv4),
-		TABLES_TEST(a_full_acl_can_be_exchanged_and_an_over_full_one_is_refused),
 		TABLES_TEST(counters_are_summed_over_cpus),
 		TABLES_TEST(real_connections_go_to_the_worker_that_was_picked),
 	};

@@ -209,12 +209,9 @@ static void build_done(struct acl_build *build)
 	}
 }
 
-/*
- * Takes a generation away that is not in force any more. A program that began before the swap may
- * still look into it, and the kernel waits for such programs only at the end of a change of a map of
- * maps: so a change of a row that no list has comes first.
- */
-static int acl_drop(struct bpf *bpf, uint32_t row)
+/* The kernel waits for programs only at the end of a change of a map of maps: so this changes a row
+ * that no list has. */
+int bpf_loader_wait(struct bpf *bpf)
 {
 	uint32_t spare = 2 * SLUICE_MAX_ACLS;
 	int fd = acl_make_map(&kinds[0], 1);
@@ -225,11 +222,20 @@ static int acl_drop(struct bpf *bpf, uint32_t row)
 	if (bpf_map_update_elem(bpf->maps[kinds[0].outer], &spare, &fd, BPF_ANY))
 		err = -errno;
 	close(fd);
-	for (unsigned i = 0; i < KINDS && !err; i++)
-		if (bpf_map_delete_elem(bpf->maps[kinds[i].outer], &row) && errno != ENOENT)
-			err = -errno;
-	bpf_map_delete_elem(bpf->maps[kinds[0].outer], &spare);
 	return err;
+}
+
+/* Takes a generation away that is not in force any more; active: what it has. A program that began
+ * before the swap may still look into it. Each wait takes milliseconds. */
+static void acl_drop(struct bpf *bpf, uint32_t row, uint32_t active)
+{
+	if (!(active & (SLUICE_ACL_HAS_EXACT | SLUICE_ACL_HAS_V4 | SLUICE_ACL_HAS_V6)))
+		return;
+	if (bpf_loader_wait(bpf))
+		return; /* then the old one takes memory until the next swap */
+	for (unsigned i = 0; i < KINDS; i++)
+		if (active & kinds[i].flag)
+			bpf_map_delete_elem(bpf->maps[kinds[i].outer], &row);
 }
 
 static int acl_read(const struct bpf *bpf, uint32_t acl, struct sluice_acl *now)
@@ -247,11 +253,12 @@ static int acl_swap(struct bpf *bpf, uint32_t acl, struct acl_build *build, bool
 {
 	int *fds = bpf->acl_maps->fds[acl];
 	struct sluice_acl now;
-	uint32_t old_row, row;
+	uint32_t old_row, old_active, row;
 	int err = acl_read(bpf, acl, &now);
 
 	if (err)
 		return err;
+	old_active = now.active;
 	old_row = acl * 2 + (now.active & SLUICE_ACL_GENERATION);
 	row = old_row ^ 1;
 	now.active = (~now.active & SLUICE_ACL_GENERATION) |
@@ -273,8 +280,7 @@ static int acl_swap(struct bpf *bpf, uint32_t acl, struct acl_build *build, bool
 		fds[i] = build->tables[i].fd;
 		build->tables[i].fd = old; /* closed with the rest */
 	}
-	/* The new list is in force: an old one that could not be dropped only takes memory. */
-	acl_drop(bpf, old_row);
+	acl_drop(bpf, old_row, old_active);
 	return 0;
 }
 

@@ -89,6 +89,8 @@ int bpf_loader_link_drop(const char *pin);
 /* What the kernel said last, by netlink, on why it refuses; "" where nothing since the last call. */
 void bpf_loader_kernel_message(char *text, size_t size);
 
+/* bpf_loader_acl.c: returns when no program that runs now does any more. 0 or -errno. */
+int bpf_loader_wait(struct bpf *bpf);
 /* Closes what bpf_loader_acl.c has open. */
 void bpf_loader_acl_done(struct bpf *bpf);
 
