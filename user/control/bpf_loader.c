@@ -54,15 +54,14 @@ const char *bpf_library_log(void)
 __attribute__((format(printf, 1, 0))) static void
 keep_kernel_message(const char *format, va_list args)
 {
-	static const char prefix[] = "Kernel error message: ";
+	static const char prefix[] = "libbpf: Kernel error message: ";
 	char line[sizeof(kernel_message) + sizeof(prefix)];
 
 	vsnprintf(line, sizeof(line), format, args);
 	if (strncmp(line, prefix, strlen(prefix)))
 		return;
-	line[strcspn(line, "\n")] = 0;
-	snprintf(kernel_message, sizeof(kernel_message), "%.*s", (int)sizeof(kernel_message) - 1,
-		 line + strlen(prefix));
+	snprintf(kernel_message, sizeof(kernel_message), "%.*s",
+		 (int)strcspn(line + strlen(prefix), "\n"), line + strlen(prefix));
 }
 
 void bpf_loader_kernel_message(char *text, size_t size)

@@ -147,10 +147,13 @@ static json_t *kernel_state(const struct supervisor *supervisor)
 
 		json_array_append_new(
 			interfaces,
-			json_pack("{s:s, s:s, s:s}", "name", config->kernel.interfaces[i].name,
+			json_pack("{s:s, s:s, s:s, s:s}", "name", config->kernel.interfaces[i].name,
 				  "mode",
 				  bpf_xdp_used_name(known ? kernel->interfaces[i].used :
 							    BPF_XDP_OFF),
+				  "chain",
+				  known && kernel->interfaces[i].chained ?
+					  kernel->interfaces[i].chain : "",
 				  "note", known ? kernel->interfaces[i].why : ""));
 	}
 	return json_pack("{s:s, s:s, s:b, s:s, s:s, s:o, s:o*}", "mode",
@@ -323,6 +326,7 @@ static const struct {
 	{ "groups", answer_groups },	 { "backends", answer_backends },
 	{ "routes", answer_routes },	 { "workers", answer_workers },
 	{ "verdicts", answer_verdicts },  { "penalties", control_penalties_rows },
+	{ "sources", control_source_rows },
 };
 
 static char *dump(json_t *document)

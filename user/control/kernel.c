@@ -69,6 +69,7 @@ int kernel_open(struct kernel *kernel, const struct config *config, const struct
 
 void kernel_close(struct kernel *kernel, bool keep)
 {
+	netlink_close(&kernel->netlink);
 	bpf_close(kernel->bpf, keep);
 	kernel->bpf = NULL;
 	kernel_interfaces_done(kernel);

@@ -63,7 +63,7 @@ int kernel_open(struct kernel *kernel, const struct config *config, const struct
 void kernel_follow(struct kernel *kernel, struct loop *loop);
 /* Removes links and pins unless keep. */
 void kernel_close(struct kernel *kernel, bool keep);
-/* In a forked child. */
+/* In a forked child: the netlink socket, in a loop that both share, is the parent's. */
 void kernel_forget(struct kernel *kernel);
 
 /* Before new listeners listen: every listener's limits and, where with_acl, the access lists, in an

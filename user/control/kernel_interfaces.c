@@ -249,7 +249,6 @@ void kernel_follow(struct kernel *kernel, struct loop *loop)
 
 void kernel_interfaces_done(struct kernel *kernel)
 {
-	netlink_close(&kernel->netlink);
 	free(kernel->interfaces);
 	kernel->interfaces = NULL;
 	kernel->n_interfaces = 0;

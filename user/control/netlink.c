@@ -35,7 +35,7 @@ static uint32_t number(const struct rtattr *attr)
 static void read_kind(struct netlink_link *link, struct rtattr *info)
 {
 	struct rtattr *attr = RTA_DATA(info);
-	unsigned left = (unsigned)RTA_PAYLOAD(info);
+	int left = (int)RTA_PAYLOAD(info); /* may go below 0: lengths are rounded up */
 
 	for (; RTA_OK(attr, left); attr = RTA_NEXT(attr, left))
 		if (attr->rta_type == IFLA_INFO_KIND)
@@ -48,7 +48,7 @@ static bool read_link(const struct nlmsghdr *message, struct netlink_link *link)
 	const struct ifinfomsg *info = NLMSG_DATA(message);
 	bool elsewhere = false;
 	struct rtattr *attr;
-	unsigned left;
+	int left;
 
 	memset(link, 0, sizeof(*link));
 	if (message->nlmsg_type != RTM_NEWLINK && message->nlmsg_type != RTM_DELLINK)
@@ -58,7 +58,7 @@ static bool read_link(const struct nlmsghdr *message, struct netlink_link *link)
 	link->index = info->ifi_index;
 	link->gone = message->nlmsg_type == RTM_DELLINK;
 	attr = IFLA_RTA(info);
-	left = (unsigned)IFLA_PAYLOAD(message);
+	left = (int)IFLA_PAYLOAD(message);
 	for (; RTA_OK(attr, left); attr = RTA_NEXT(attr, left)) {
 		switch (attr->rta_type) {
 		case IFLA_IFNAME:
@@ -92,7 +92,7 @@ void netlink_read(const void *data, size_t len,
 		  int *ret_error)
 {
 	const struct nlmsghdr *message = data;
-	unsigned left = (unsigned)len;
+	int left = (int)len;
 
 	for (; NLMSG_OK(message, left); message = NLMSG_NEXT(message, left)) {
 		struct netlink_link link;

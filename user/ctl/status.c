@@ -52,7 +52,7 @@ static void print_daemon(const json_t *status)
 static void print_kernel(const json_t *kernel)
 {
 	const json_t *interfaces = json_object_get(kernel, "interfaces");
-	const char *note = text_of(kernel, "note");
+	const char *note = text_of(kernel, "note"), *chain;
 
 	printf("%-12s %s (kernel.mode %s)%s%s\n", "kernel", text_of(kernel, "mode"),
 	       text_of(kernel, "configured"), *note ? ": " : "", note);
@@ -65,8 +65,10 @@ static void print_kernel(const json_t *kernel)
 		const json_t *interface = json_array_get(interfaces, i);
 
 		note = text_of(interface, "note");
-		printf("%-12s %s: %s%s%s\n", "xdp", text_of(interface, "name"),
-		       text_of(interface, "mode"), *note ? "; " : "", note);
+		chain = text_of(interface, "chain");
+		printf("%-12s %s: %s%s%s%s%s\n", "xdp", text_of(interface, "name"),
+		       text_of(interface, "mode"), *chain ? ", in a chain: " : "", chain,
+		       *note ? "; " : "", note);
 	}
 	const json_t *cookies = json_object_get(kernel, "syn_cookies");
 	const char *lack = text_of(cookies, "lack"), *loss = text_of(cookies, "loss");
