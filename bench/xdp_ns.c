@@ -17,7 +17,8 @@
 #include <unistd.h>
 
 #include "../selftests/bpf/frame.h"
-#include "sluice/trace.h" /* before the skeleton, which has one in it */
+#include "sluice/ports.h" /* as the next: before the skeleton, which has one in it */
+#include "sluice/trace.h"
 #include "gate.skel.h"
 #include "sluice/abi.h"
 

@@ -20,7 +20,8 @@
 
 #include "../unit/cm.h"
 #include "frame.h"
-#include "sluice/trace.h" /* before the skeleton, which has one in it */
+#include "sluice/ports.h" /* as the next: before the skeleton, which has one in it */
+#include "sluice/trace.h"
 #include "gate.skel.h"
 #include "sluice/abi.h"
 

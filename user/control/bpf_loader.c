@@ -402,7 +402,7 @@ static int map_ports(struct bpf *bpf, const struct gate_bpf *gate)
 	memset(data->ports_without_any, 0xff, sizeof(data->ports_without_any));
 	bpf->ports_without_address = (uint64_t *)data->ports_without_address;
 	bpf->ports_without_any = (uint64_t *)data->ports_without_any;
-	return 0;
+	return bpf_loader_ports_init(bpf, (struct sluice_ports *)&data->ports);
 }
 
 static int fill_meta(struct bpf *bpf)
@@ -534,6 +534,7 @@ void bpf_forget(struct bpf *bpf)
 			close(bpf->maps[i]);
 	}
 	bpf_loader_acl_done(bpf);
+	bpf_loader_ports_done(bpf);
 	if (bpf->gate_data)
 		munmap(bpf->gate_data, bpf->gate_data_bytes);
 	if (bpf->gate_data_fd >= 0)

@@ -8,6 +8,7 @@
 #define SLUICE_CONTROL_BPF_LOADER_IMPL_H
 
 #include "control/bpf_loader.h"
+#include "sluice/ports.h" /* also for the skeleton, which has one in it */
 
 /* X(name, adopted): is the pinned map of an earlier run taken over? Not those that other
  * processes write: an orphan of a killed supervisor may still have them mapped. */
@@ -57,7 +58,20 @@ struct bpf {
 	void *gate_data;
 	size_t gate_data_bytes;
 	uint64_t *ports_without_address, *ports_without_any;
+	struct bpf_ports *ports; /* bpf_loader_ports.c */
 };
+
+/* bpf_loader_ports.c: the gate's own copy of the listeners map. */
+int bpf_loader_ports_init(struct bpf *bpf, struct sluice_ports *shared);
+void bpf_loader_ports_done(struct bpf *bpf);
+/* is_new: the map had no such entry. */
+void bpf_loader_ports_set(struct bpf *bpf, const struct sluice_listener_key *key,
+			  const struct sluice_listener *listener, bool is_new);
+/* Only for what was set. */
+void bpf_loader_ports_del(struct bpf *bpf, const struct sluice_listener_key *key);
+
+/* bpf_loader_acl.c: returns when no program that runs now does any more. 0 or -errno. */
+int bpf_loader_wait(struct bpf *bpf);
 
 /*
  * bpf_loader_chain.c, which alone knows libxdp. pin: where the gate's program in a dispatcher is
@@ -89,8 +103,6 @@ int bpf_loader_link_drop(const char *pin);
 /* What the kernel said last, by netlink, on why it refuses; "" where nothing since the last call. */
 void bpf_loader_kernel_message(char *text, size_t size);
 
-/* bpf_loader_acl.c: returns when no program that runs now does any more. 0 or -errno. */
-int bpf_loader_wait(struct bpf *bpf);
 /* Closes what bpf_loader_acl.c has open. */
 void bpf_loader_acl_done(struct bpf *bpf);
 

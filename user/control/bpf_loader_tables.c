@@ -62,9 +62,15 @@ static int entry_set(struct bpf *bpf, const struct sluice_listener_key *key,
 		     const struct sluice_listener *listener)
 {
 	uint64_t bit, *hint = port_hint(bpf, key, &bit);
+	struct sluice_listener before;
+	bool is_new = bpf_map_lookup_elem(bpf->maps[MAP_listeners], key, &before);
+	int err;
 
 	__atomic_and_fetch(hint, ~bit, __ATOMIC_SEQ_CST);
-	return map_set(bpf->maps[MAP_listeners], key, listener);
+	err = map_set(bpf->maps[MAP_listeners], key, listener);
+	if (!err)
+		bpf_loader_ports_set(bpf, key, listener, is_new);
+	return err;
 }
 
 static int entry_del(struct bpf *bpf, const struct sluice_listener_key *key)
@@ -75,6 +81,7 @@ static int entry_del(struct bpf *bpf, const struct sluice_listener_key *key)
 
 	if (err)
 		return err;
+	bpf_loader_ports_del(bpf, key);
 	for (void *at = NULL; !bpf_map_get_next_key(fd, at, &other); at = &other) {
 		if (other.port == key->port && key_is_any(&other) == key_is_any(key))
 			return 0;
