@@ -200,6 +200,12 @@ bench: ## deps, build, then sluice against nghttpx, HAProxy and nginx (root)
 	@$(MAKE) --no-print-directory all $(OUT)/bench/xdp_ns
 	@SLUICE_BUILD=$(abspath $(BUILD)) bench/run.sh
 
+.PHONY: bench-flood
+bench-flood: ## build, then a SYN flood: with cookies in XDP, without, with the kernel's (root)
+	@tools/deps.sh runtime build demo test
+	@$(MAKE) --no-print-directory all
+	@SLUICE_BUILD=$(abspath $(BUILD)) bench/flood.sh
+
 # Each selftests/fuzz/fuzz_*.c against the library, all built by clang with libFuzzer.
 FUZZ_SECONDS ?= 60
 FUZZ_FLAGS := -fsanitize=address,undefined -fno-sanitize-recover=all
