@@ -312,6 +312,56 @@ def test_who_only_looks_whether_somebody_listens_does_nothing_wrong(client, slui
     assert bad not in penalties(sluice)
 
 
+def distrust(address, source, times):
+    """Refuses the balancer's certificate, as all do when it has expired."""
+    for _ in range(times):
+        context = ssl.create_default_context()
+        context.set_alpn_protocols(["h2"])
+        sock = socket.create_connection(address, 5, (source, 0))
+        with pytest.raises(ssl.SSLCertVerificationError):
+            context.wrap_socket(sock, server_hostname="sluice.test")
+        sock.close()
+
+
+def test_who_refuses_our_certificate_does_nothing_wrong(client, sluice, address, sources):
+    bad, _ = sources
+    failed = events(sluice)["handshakes_failed"]
+    client.run(distrust, address, bad, 6)
+    wait_for(lambda: events(sluice)["handshakes_failed"] == failed + 6, 3, "all six are counted")
+    assert bad not in penalties(sluice)
+
+
+def test_a_source_of_ipv6_is_its_prefix(lab, client, sluice):
+    if not lab.world.isolated:
+        pytest.skip("no namespaces: no IPv6 addresses of our own")
+    one, other = lab.world.client_addresses6
+    address = (lab.world.lb.address6, lab.world.port(443))
+    for source in (one, other):
+        client.run(bad_frame, address, source)
+    wait_for(lambda: "fd00:198:18::/64" in penalties(sluice), 2, "both are one source")
+    assert not client.run(let_in, address, one)
+    assert client.run(let_in, (lab.world.lb.address, 443), lab.world.client_addresses[0])
+    assert sluice.ctl.raw("pardon", other).stdout == "fd00:198:18::/64: pardoned\n"
+    assert client.run(let_in, address, one)
+
+
+def test_sources_shows_who_is_connected_and_what_speaks_against_them(
+        client, sluice, address, sources):
+    bad, good = sources
+    client.run(hold, "one", address, bad)
+    client.run(hold, "two", address, bad)
+    client.run(bad_frame, address, good)
+    rows = {r["source"]: r for r in sluice.ctl.json("sources")["sources"]}
+    assert rows[bad]["connections"] == 2 and rows[bad]["points"] == 0
+    assert 45 <= rows[good]["points"] <= 50 and rows[good]["reason"] == "protocol"
+    table = sluice.ctl.raw("sources").stdout.splitlines()
+    assert table[0].split()[:3] == ["SOURCE", "CONNECTIONS", "POINTS"]
+    assert table[1].split()[:2] == [bad, "2"]
+    status = sluice.ctl.json("status")["penalties"]
+    assert status["enabled"] and status["sources"] >= 2 and status["sources_max"] == 131072
+    client.run(close_held)
+
+
 def test_good_calls_weigh_against_bad_ones(client, sluice, address, sources):
     bad, _ = sources
     client.run(good_calls, address, bad, 300)

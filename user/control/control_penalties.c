@@ -6,6 +6,7 @@
 #include "control/control_penalties.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "control/supervisor.h"
@@ -109,6 +110,74 @@ json_t *control_penalties_rows(const struct supervisor *supervisor)
 			json_array_append_new(rows, row_of(supervisor, &penalties->rows[i]));
 	return json_pack("{s:o, s:i, s:i}", "penalties", rows, "penalties_total", (int)penalties->n,
 			 "penalties_max", PENALTIES_MAX);
+}
+
+/* ---- sources ---- */
+
+#define SOURCES_SHOWN 100
+
+/* What makes one worth showing: connections first, then what is held against it. */
+static uint64_t weight_of(const struct sluice_source_state *source)
+{
+	return (uint64_t)state_load32(&source->connections) << 32 | state_load32(&source->points);
+}
+
+static int heavier_first(const void *a, const void *b)
+{
+	const struct sluice_source_state *left = a, *right = b;
+	uint64_t x = weight_of(left), y = weight_of(right);
+
+	return x < y ? 1 : x > y ? -1 : memcmp(left->address, right->address, 16);
+}
+
+/* The heaviest, sorted. Returns how many. */
+static size_t heaviest(const struct state *state, struct sluice_source_state *top, size_t max)
+{
+	size_t n = 0;
+
+	for (uint32_t row = 0; row < SOURCES_MAX; row++) {
+		const struct sluice_source_state *source = source_at(state, row);
+
+		if (!weight_of(source) ||
+		    (n == max && weight_of(source) <= weight_of(&top[max - 1])))
+			continue;
+		top[n < max ? n++ : max - 1] = *source;
+		if (n == max)
+			qsort(top, n, sizeof(*top), heavier_first);
+	}
+	qsort(top, n, sizeof(*top), heavier_first);
+	return n;
+}
+
+static json_t *source_row(const struct supervisor *supervisor,
+			  const struct sluice_source_state *source)
+{
+	uint64_t now_ns = loop_now(&supervisor->loop);
+	char text[ADDR_TEXT_MAX];
+	uint32_t points, good;
+
+	source_weigh(source, &supervisor->current.config->kernel.penalties, now_ns, &points, &good);
+	return json_pack("{s:s, s:i, s:I, s:I, s:s, s:i, s:b, s:f}", "source",
+			 source_format(&supervisor->state, source->address, text, sizeof(text)),
+			 "connections", (int)source->connections, "points",
+			 (json_int_t)points, "good", (json_int_t)good, "reason",
+			 source_evidence_name((enum sluice_evidence)source->reason), "penalties",
+			 (int)source->penalty_count, "penalized",
+			 source_is_penalized(source, now_ns), "seen_seconds",
+			 now_ns > source->seen_ns ? (double)(now_ns - source->seen_ns) / 1e9 : 0);
+}
+
+json_t *control_source_rows(const struct supervisor *supervisor)
+{
+	struct sluice_source_state *top = calloc(SOURCES_SHOWN, sizeof(*top));
+	json_t *rows = json_array();
+	size_t n = top ? heaviest(&supervisor->state, top, SOURCES_SHOWN) : 0;
+
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(rows, source_row(supervisor, &top[i]));
+	free(top);
+	return json_pack("{s:o, s:i, s:i}", "sources", rows, "sources_total",
+			 (int)sources_used(&supervisor->state), "sources_max", SOURCES_MAX);
 }
 
 json_t *control_penalties_status(const struct supervisor *supervisor)

@@ -16,6 +16,8 @@ bool control_penalties_is(const char *command); /* one of those that change some
 json_t *control_penalties(struct supervisor *supervisor, const json_t *request);
 
 json_t *control_penalties_rows(const struct supervisor *supervisor);
+/* "sources": those with most connections, and evidence. */
+json_t *control_source_rows(const struct supervisor *supervisor);
 json_t *control_penalties_status(const struct supervisor *supervisor);
 
 #endif

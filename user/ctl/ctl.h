@@ -37,6 +37,7 @@ int ctl_backends(const struct ctl *ctl);
 int ctl_workers(const struct ctl *ctl);
 int ctl_verdicts(const struct ctl *ctl);
 int ctl_penalties(const struct ctl *ctl);
+int ctl_sources(const struct ctl *ctl);
 int ctl_pardon(const struct ctl *ctl);
 int ctl_penalize(const struct ctl *ctl);
 int ctl_acl(const struct ctl *ctl);

@@ -78,6 +78,10 @@ static const struct command {
 	  "An entry holds instead of the config's of the same prefix, over reloads, and until\n"
 	  "sluiced ends. list shows where entries come from and how long they stay: up to 1000 or\n"
 	  "--limit of them, or those that have an address in common with PREFIX.\n", ctl_acl },
+	{ "sources", NULL, { 0 }, "who has connections open, and what speaks against them",
+	  "The 100 with most connections, then most points. POINTS and GOOD calls decay; where they\n"
+	  "bring a penalty, kernel.penalties says. Only while that or per_source.connections is set.\n",
+	  ctl_sources },
 	{ "penalize", "IP", { "for DURATION", "level connections|packets" },
 	  "keep a source out for a time",
 	  "Its connections are closed, and new ones dropped, for 10m or --for 1h; with\n"

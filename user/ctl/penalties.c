@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * penalties.c - sluicectl penalties, pardon, penalize: the sources that are kept out for what they did,
- * or by command.
+ * penalties.c - sluicectl penalties, pardon, penalize, sources: who is kept out for what he did, or by
+ * command, and what is counted for and against whom.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,6 +29,24 @@ int ctl_penalties(const struct ctl *ctl)
 	};
 
 	return rows_print(ctl, "penalties", columns, "no source is under a penalty");
+}
+
+int ctl_sources(const struct ctl *ctl)
+{
+	static const struct table_column columns[] = {
+		{ "SOURCE", "source", TABLE_TEXT },
+		{ "CONNECTIONS", "connections", TABLE_NUMBER },
+		{ "POINTS", "points", TABLE_NUMBER },
+		{ "GOOD", "good", TABLE_NUMBER },
+		{ "REASON", "reason", TABLE_TEXT },
+		{ "PENALTIES", "penalties", TABLE_NUMBER },
+		{ "SEEN", "seen_seconds", TABLE_SECONDS },
+		{ 0 },
+	};
+
+	return rows_print(ctl, "sources", columns,
+			  "no source is connected, or they are not counted: penalties and "
+			  "per_source.connections are off");
 }
 
 /* Takes request over. *ret_document: what the daemon answered, the caller's; NULL: said why not. */

@@ -211,6 +211,9 @@ static enum sluice_evidence meaning(const struct downstream *downstream, enum h2
 		/* Who connects only to see whether somebody listens: a load balancer's check. */
 		if (err == ECONNRESET && !tls_heard(tls))
 			return SLUICE_EVIDENCE_NONE;
+		/* One that has expired is our fault, and nobody's who finds out. */
+		if (tls_certificate_refused(tls))
+			return SLUICE_EVIDENCE_NONE;
 		return SLUICE_EVIDENCE_HANDSHAKE;
 	case H2_DOWN_SETTINGS:
 		return SLUICE_EVIDENCE_NOT_H2;

@@ -184,6 +184,24 @@ void tls_free(struct tls *tls)
 	free(tls);
 }
 
+/* An alert of the peer's about our certificate. */
+static bool is_about_certificate(unsigned long error)
+{
+	if (ERR_GET_LIB(error) != ERR_LIB_SSL)
+		return false;
+	switch (ERR_GET_REASON(error)) {
+	case SSL_R_SSLV3_ALERT_BAD_CERTIFICATE:
+	case SSL_R_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE:
+	case SSL_R_SSLV3_ALERT_CERTIFICATE_REVOKED:
+	case SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED:
+	case SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN:
+	case SSL_R_TLSV1_ALERT_UNKNOWN_CA:
+		return true;
+	default:
+		return false;
+	}
+}
+
 /* The errno for a failed OpenSSL call; -EAGAIN where it only has to wait. */
 static int tls_failure(struct tls *tls, int rc)
 {
@@ -202,6 +220,7 @@ static int tls_failure(struct tls *tls, int rc)
 	snprintf(tls->error, sizeof(tls->error), "%s",
 		 tls->alpn_refused ? "client does not offer h2" :
 		 reason ? reason : tls->eof ? "connection closed" : strerror(errno));
+	tls->certificate_refused = is_about_certificate(ERR_peek_error());
 	ERR_clear_error();
 	return tls->eof ? -ECONNRESET : -EPROTO;
 }
@@ -280,6 +299,11 @@ bool tls_resumed(const struct tls *tls)
 bool tls_alpn_refused(const struct tls *tls)
 {
 	return tls->alpn_refused;
+}
+
+bool tls_certificate_refused(const struct tls *tls)
+{
+	return tls->certificate_refused;
 }
 
 bool tls_heard(const struct tls *tls)

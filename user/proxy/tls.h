@@ -70,6 +70,8 @@ const struct tls_peer *tls_peer(struct tls *tls);
 bool tls_resumed(const struct tls *tls);
 /* The handshake was refused because the client did not offer h2. */
 bool tls_alpn_refused(const struct tls *tls);
+/* The peer ended the handshake since it does not like our certificate. */
+bool tls_certificate_refused(const struct tls *tls);
 /* A message of the client's handshake has come, whatever became of it. */
 bool tls_heard(const struct tls *tls);
 const char *tls_error(const struct tls *tls); /* never NULL */

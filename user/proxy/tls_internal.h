@@ -30,6 +30,7 @@ struct tls {
 	int fd;
 	int write_errno; /* the socket failed; nothing can be sent any more */
 	bool alpn_refused;
+	bool certificate_refused;
 	bool eof;
 	uint8_t *waiting; /* ciphertext that the socket did not take yet */
 	size_t waiting_at, waiting_len;

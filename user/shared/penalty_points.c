@@ -68,6 +68,16 @@ static void decay(struct sluice_source_state *row, uint32_t half_life_ms, uint64
 	row->points_ns = now_ns;
 }
 
+void source_weigh(const struct sluice_source_state *source, const struct config_penalties *config,
+		  uint64_t now_ns, uint32_t *ret_points, uint32_t *ret_good)
+{
+	struct sluice_source_state now = *source;
+
+	decay(&now, config->half_life_ms, now_ns);
+	*ret_points = (now.points + SOURCE_POINT / 2) / SOURCE_POINT;
+	*ret_good = (now.good + SOURCE_POINT / 2) / SOURCE_POINT;
+}
+
 static void add(__u32 *points, uint64_t more, uint64_t max)
 {
 	uint64_t sum = *points + more;

@@ -66,6 +66,10 @@ bool source_accuse(struct state *state, uint32_t slot, uint32_t row,
 		   const struct config_penalties *config, enum sluice_evidence what, uint32_t n,
 		   uint64_t now_ns);
 
+/* What is held against a source now, and for it, in whole points. */
+void source_weigh(const struct sluice_source_state *source, const struct config_penalties *config,
+		  uint64_t now_ns, uint32_t *ret_points, uint32_t *ret_good);
+
 /* For the supervisor. Puts a penalty into the source's row, made if need be, and raises the epoch. Its
  * evidence is used up. -ENOSPC: no room for the row. */
 int source_penalize(struct state *state, const uint32_t source[4], uint64_t until_ns,

@@ -127,6 +127,19 @@ static void test_points_halve_with_each_half_life(void **state)
 	assert_int_equal(at()->points, 5 * SOURCE_POINT);
 }
 
+static void test_what_is_shown_is_what_it_comes_to_now(void **state)
+{
+	uint32_t points, good;
+
+	(void)state;
+	accuse(SLUICE_EVIDENCE_PROTOCOL, 4, BEGIN);
+	source_praise(&shared, 0, row, &config, 40, BEGIN);
+	source_weigh(at(), &config, BEGIN + 20 * S, &points, &good);
+	assert_int_equal(points, 20);
+	assert_int_equal(good, 10);
+	assert_int_equal(at()->points, 80 * SOURCE_POINT);
+}
+
 /* 5 points every 50 ms, looked at in small steps, come to what the formula says. */
 static void test_many_small_steps_decay_as_one_large_one(void **state)
 {
@@ -332,6 +345,7 @@ int main(void)
 		TEST(test_the_threshold_brings_a_penalty_and_the_row_says_which),
 		TEST(test_one_abuse_is_enough),
 		TEST(test_points_halve_with_each_half_life),
+		TEST(test_what_is_shown_is_what_it_comes_to_now),
 		TEST(test_many_small_steps_decay_as_one_large_one),
 		TEST(test_a_trickle_below_the_threshold_never_adds_up),
 		TEST(test_good_calls_from_the_same_source_weigh_against_the_bad),

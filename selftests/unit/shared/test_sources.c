@@ -208,6 +208,38 @@ static void test_a_flood_of_sources_takes_the_rows_of_those_with_nothing_to_lose
 	sources_forget_slot(&shared, 1);
 }
 
+/* Ten times more sources than there is room for, none of which stays connected. */
+static void test_a_million_sources_push_out_none_that_matters(void **state)
+{
+	struct { uint32_t source[4]; uint32_t row; } kept[1000];
+	uint32_t source[4] = { 0, 0, htonl(0xffff), 0 }, row;
+
+	(void)state;
+	for (uint32_t i = 0; i < 1000; i++) {
+		source[3] = htonl(0x0f000000 + i);
+		memcpy(kept[i].source, source, sizeof(source));
+		/* A third connected, a third under a penalty, a third penalized before. */
+		kept[i].row = open_one(3, source);
+		if (i % 3)
+			source_close(&shared, 3, kept[i].row);
+		if (i % 3 == 1)
+			assert_int_equal(source_penalize(&shared, source, NOW + 3600 * NS_PER_S,
+							 SLUICE_PENALTY_CONNECTIONS,
+							 SLUICE_EVIDENCE_ABUSE, NOW), 0);
+		if (i % 3 == 2)
+			sources_row(&shared, kept[i].row)->penalty_count = 1;
+	}
+	for (uint32_t i = 0; i < 10 * SOURCES_MAX; i++) {
+		source[3] = htonl(0x20000000 + i);
+		if (source_open(&shared, 0, source, 0, NOW + i, &row) == SOURCE_OPEN_COUNTED)
+			source_close(&shared, 0, row);
+	}
+	for (int i = 0; i < 1000; i++)
+		assert_int_equal(source_find(&shared, kept[i].source), kept[i].row);
+	assert_in_range(sources_used(&shared), SOURCES_MAX / 2, SOURCES_MAX);
+	sources_forget_slot(&shared, 3);
+}
+
 static void test_history_is_worth_nothing_after_an_hour(void **state)
 {
 	uint32_t sources[9][4], row;
@@ -355,6 +387,7 @@ int main(void)
 		cmocka_unit_test(test_a_lock_whose_holder_died_holds_nobody_up_for_long),
 		cmocka_unit_test(test_processes_count_exactly_at_the_same_time),
 		cmocka_unit_test(test_rows_in_use_are_counted),
+		cmocka_unit_test(test_a_million_sources_push_out_none_that_matters),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
