@@ -49,7 +49,7 @@ BASE_CFLAGS += -fPIE -fstack-protector-strong -D_FORTIFY_SOURCE=2
 BASE_LDFLAGS += -pie -Wl,-z,relro,-z,now,-z,noexecstack
 endif
 LIBS := -lxdp -lbpf -lnghttp2 -lssl -lcrypto -lyaml -lcares -ljansson -lcap -lpcre2-8 -lm
-CTL_LIBS := -lsmartcols
+CTL_LIBS := -lsmartcols -lncursesw -ltinfo
 
 MAINS := user/control/main.c user/ctl/main.c
 LIB_SRCS := $(filter-out $(MAINS),$(wildcard user/base/*.c user/config/*.c user/shared/*.c \

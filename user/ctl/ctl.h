@@ -44,6 +44,7 @@ int ctl_acl(const struct ctl *ctl);
 int ctl_explain(const struct ctl *ctl);
 int ctl_events(const struct ctl *ctl);
 int ctl_capture(const struct ctl *ctl);
+int ctl_top(const struct ctl *ctl);
 int ctl_check(const struct ctl *ctl);
 int ctl_reload(const struct ctl *ctl);
 int ctl_routes(const struct ctl *ctl);

@@ -12,7 +12,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "ctl/client.h"
 #include "ctl/duration.h"
 #include "ctl/listen.h"
 
@@ -126,31 +125,49 @@ int listen_options(const struct ctl *ctl, struct listen *listen)
 
 /* ---- listening ---- */
 
-struct reader {
+struct listen_reader {
 	struct listen *listen;
-	int fd, stop_fd;
-	uint64_t until_ms; /* 0: no bound */
+	int fd;
 	size_t len;
 	char bytes[LINES_BYTES];
 };
 
-static uint64_t now_ms(void)
+struct listen_reader *listen_start(const struct ctl *ctl, struct listen *listen)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
-int listen_open(const struct ctl *ctl, const struct listen *listen, char *why)
-{
+	struct listen_reader *reader = calloc(1, sizeof(*reader));
 	json_t *reasons = json_array();
 
 	for (unsigned i = 0; i < VERDICT_MAX; i++)
 		if (listen->mask & (1ull << i))
 			json_array_append_new(reasons, json_string(listen_reasons[i]));
-	return client_open(ctl, json_pack("{s:s, s:o, s:b}", "command", "events", "reasons",
-					  reasons, "packets", (int)listen->packets), why);
+	json_t *request = json_pack("{s:s, s:o, s:b}", "command", "events", "reasons", reasons,
+				    "packets", (int)listen->packets);
+
+	listen->why[0] = '\0';
+	if (!reader || !request) {
+		strcpy(listen->why, "no memory");
+		json_decref(request);
+		free(reader);
+		return NULL;
+	}
+	reader->listen = listen;
+	reader->fd = client_open(ctl, request, listen->why);
+	if (reader->fd >= 0)
+		return reader;
+	free(reader);
+	return NULL;
+}
+
+int listen_fd(const struct listen_reader *reader)
+{
+	return reader->fd;
+}
+
+void listen_stop(struct listen_reader *reader)
+{
+	if (reader)
+		close(reader->fd);
+	free(reader);
 }
 
 static void count_lost(struct listen *listen, const json_t *lost)
@@ -160,7 +177,6 @@ static void count_lost(struct listen *listen, const json_t *lost)
 	listen->slow += (uint64_t)json_integer_value(json_object_get(lost, "slow"));
 }
 
-/* 0: go on; above: the bound is reached; below: it failed. */
 static int take_line(struct listen *listen, const char *line)
 {
 	json_t *document = json_loads(line, 0, NULL);
@@ -169,8 +185,8 @@ static int take_line(struct listen *listen, const char *line)
 	int ret = 0;
 
 	if (!document || error) {
-		fprintf(stderr, "sluicectl: %s\n",
-			error ? error : "sluiced's answer is not JSON: another version?");
+		snprintf(listen->why, sizeof(listen->why), "%s",
+			 error ? error : "sluiced's answer is not JSON: another version?");
 		ret = -EPROTO;
 	} else if (lost) {
 		count_lost(listen, lost);
@@ -184,7 +200,7 @@ static int take_line(struct listen *listen, const char *line)
 	return ret;
 }
 
-static int take_lines(struct reader *reader)
+static int take_lines(struct listen_reader *reader)
 {
 	char *line = reader->bytes, *end;
 	int ret = 0;
@@ -198,24 +214,13 @@ static int take_lines(struct reader *reader)
 	reader->len -= (size_t)(line - reader->bytes);
 	memmove(reader->bytes, line, reader->len);
 	if (!ret && reader->len == sizeof(reader->bytes) - 1) {
-		fputs("sluicectl: a line of sluiced's is too long: another version?\n", stderr);
+		strcpy(reader->listen->why, "a line of sluiced's is too long: another version?");
 		ret = -EPROTO;
 	}
 	return ret;
 }
 
-static int remaining_ms(const struct reader *reader)
-{
-	uint64_t now = now_ms();
-
-	if (!reader->until_ms)
-		return -1;
-	if (reader->until_ms <= now)
-		return 0;
-	return reader->until_ms - now > INT32_MAX ? INT32_MAX : (int)(reader->until_ms - now);
-}
-
-static int read_some(struct reader *reader)
+int listen_read(struct listen_reader *reader)
 {
 	ssize_t n = read(reader->fd, reader->bytes + reader->len,
 			 sizeof(reader->bytes) - 1 - reader->len);
@@ -223,18 +228,41 @@ static int read_some(struct reader *reader)
 	if (n < 0 && errno == EINTR)
 		return 0;
 	if (n <= 0) {
-		fputs("sluicectl: sluiced closed the connection\n", stderr);
+		strcpy(reader->listen->why, "sluiced closed the connection");
 		return -ECONNRESET;
 	}
 	reader->len += (size_t)n;
 	return take_lines(reader);
 }
 
-static int read_lines(struct reader *reader)
+/* ---- until a bound or a signal ---- */
+
+static uint64_t now_ms(void)
 {
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* until_ms 0: no bound. For poll. */
+static int remaining_ms(uint64_t until_ms)
+{
+	uint64_t now = now_ms();
+
+	if (!until_ms)
+		return -1;
+	if (until_ms <= now)
+		return 0;
+	return until_ms - now > INT32_MAX ? INT32_MAX : (int)(until_ms - now);
+}
+
+static int read_lines(struct listen_reader *reader, int stop_fd)
+{
+	uint64_t for_ms = reader->listen->for_ms, until_ms = for_ms ? now_ms() + for_ms : 0;
 	struct pollfd wait[] = {
 		{ .fd = reader->fd, .events = POLLIN },
-		{ .fd = reader->stop_fd, .events = POLLIN },
+		{ .fd = stop_fd, .events = POLLIN },
 	};
 	int ret = 0;
 
@@ -243,7 +271,7 @@ static int read_lines(struct reader *reader)
 
 		if (!ready) { /* nothing waits: whoever reads our output may have what there is */
 			fflush(NULL);
-			ready = poll(wait, 2, remaining_ms(reader));
+			ready = poll(wait, 2, remaining_ms(until_ms));
 		}
 		if (ready < 0 && errno == EINTR)
 			continue;
@@ -251,8 +279,8 @@ static int read_lines(struct reader *reader)
 			return -errno;
 		if (!ready || wait[1].revents)
 			return 0;
-		ret = read_some(reader);
-		if (!ret && reader->until_ms && !remaining_ms(reader))
+		ret = listen_read(reader);
+		if (!ret && !remaining_ms(until_ms))
 			return 0;
 	}
 	return ret < 0 ? ret : 0;
@@ -260,31 +288,25 @@ static int read_lines(struct reader *reader)
 
 int listen_run(const struct ctl *ctl, struct listen *listen)
 {
-	struct reader *reader = calloc(1, sizeof(*reader));
-	char why[CLIENT_WHY_MAX];
+	struct listen_reader *reader;
 	sigset_t stops;
 	int ret = -1;
 
-	if (!reader)
-		return CTL_FAILED;
 	sigemptyset(&stops);
 	sigaddset(&stops, SIGINT);
 	sigaddset(&stops, SIGTERM);
 	sigaddset(&stops, SIGHUP);
 	sigprocmask(SIG_BLOCK, &stops, NULL);
-	reader->listen = listen;
-	reader->stop_fd = signalfd(-1, &stops, SFD_CLOEXEC);
-	reader->fd = listen_open(ctl, listen, why);
-	if (reader->fd < 0) {
-		fprintf(stderr, "sluicectl: %s\n", why);
-	} else {
-		reader->until_ms = listen->for_ms ? now_ms() + listen->for_ms : 0;
-		ret = read_lines(reader);
-		close(reader->fd);
-	}
-	if (reader->stop_fd >= 0)
-		close(reader->stop_fd);
-	free(reader);
+	int stop_fd = signalfd(-1, &stops, SFD_CLOEXEC);
+
+	reader = listen_start(ctl, listen);
+	if (reader)
+		ret = read_lines(reader, stop_fd);
+	listen_stop(reader);
+	if (stop_fd >= 0)
+		close(stop_fd);
+	if (listen->why[0])
+		fprintf(stderr, "sluicectl: %s\n", listen->why);
 	return ret < 0 ? CTL_FAILED : CTL_OK;
 }
 

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "ctl/client.h"
 #include "ctl/ctl.h"
 #include "sluice/verdicts.h"
 
@@ -31,12 +32,13 @@ struct listen {
 	uint64_t for_ms; /* 0: no bound */
 	uint64_t count;	 /* 0: no bound */
 	/* Called for each event, with its line as it came (NUL-terminated, without the newline). A
-	 * negative answer ends it. May not be NULL. */
+	 * negative answer ends it: then whoever gives it says why. */
 	int (*on_event)(void *context, const json_t *event, const char *line);
 	void *context;
 	/* results */
 	uint64_t events;	     /* that on_event got */
 	uint64_t limited, ring_full, slow; /* that nobody got, by why: control_events.h */
+	char why[CLIENT_WHY_MAX];	   /* it failed; "" */
 };
 
 /* Reads --reason, --count and --for into listen, whose mask stays where --reason is not given. 0 or
@@ -48,7 +50,11 @@ int listen_run(const struct ctl *ctl, struct listen *listen);
 /* Says on stderr what nobody got, if there is any. */
 void listen_say_lost(const struct listen *listen);
 
-/* The parts, for who has a loop of its own: a connection on which lines come; -1 with why. */
-int listen_open(const struct ctl *ctl, const struct listen *listen, char *why);
+/* The parts, for who has a loop of its own. NULL with listen->why. */
+struct listen_reader *listen_start(const struct ctl *ctl, struct listen *listen);
+int listen_fd(const struct listen_reader *reader); /* readable: listen_read is to be called */
+/* 0; above: count is reached; below: it ended, and listen->why says why. */
+int listen_read(struct listen_reader *reader);
+void listen_stop(struct listen_reader *reader); /* takes NULL */
 
 #endif

@@ -89,6 +89,10 @@ static const struct command {
 	  "ipv4_prefix or ipv6_prefix around IP. Holds over reloads.\n", ctl_penalize },
 	{ "pardon", "IP|all", { 0 }, "take a source's penalty back",
 	  "And forget what was held against it.\n", ctl_pardon },
+	{ "top", NULL, { "interval DURATION", "batch", "count N" }, "all of it, live in the terminal",
+	  "Verdicts, listeners, groups, backends, workers and the sources that the gate drops most,\n"
+	  "each second; h shows the keys. With --batch as text, --count times (1), for scripts;\n"
+	  "with --json too, one document a line. Listens to events for the sources.\n", ctl_top },
 	{ "drain", "GROUP BACKEND", { "for DURATION" },
 	  "no new calls to a backend, or no new connections (listener NAME)",
 	  "BACKEND as the file has it, or one address of a DNS name. Running calls finish; with\n"
