@@ -136,9 +136,11 @@ $(OUT)/bpftest/%: selftests/bpf/%.c $(OUT)/libsluice.a $(BPF_SKELS)
 	$(Q)$(CC) $(BASE_CFLAGS) $(CFLAGS) -Iselftests/bpf -MMD -MP -MF $@.d $< $(OUT)/libsluice.a \
 		$(BASE_LDFLAGS) $(LDFLAGS) -lcmocka $(LIBS) -o $@
 
-$(OUT)/bench/xdp_ns: bench/xdp_ns.c $(BPF_SKELS)
+$(OUT)/bench/xdp_%: bench/xdp_%.c $(OUT)/libsluice.a
 	@mkdir -p $(@D)
-	$(CC) $(BASE_CFLAGS) $(CFLAGS) -MMD -MP -MF $@.d $< $(BASE_LDFLAGS) $(LDFLAGS) -lbpf -o $@
+	$(call say,BENCH,$@)
+	$(Q)$(CC) $(BASE_CFLAGS) $(CFLAGS) -MMD -MP -MF $@.d $< $(OUT)/libsluice.a $(BASE_LDFLAGS) $(LDFLAGS) \
+		$(LIBS) -o $@
 
 # Targets that run something.
 RUN := $(PYTHON) selftests/run.py --build $(BUILD)

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# run.sh - `make bench`: checks that the tools and peers are there, compiles the two helpers (hold.c,
-# xdp_ns.c), and hands over to bench.py. See run.sh --help for the parts; ENVOY=path adds Envoy.
+# run.sh - `make bench`: checks that the tools and peers are there, compiles hold.c, and hands over to
+# bench.py (xdp_ns is make's). See run.sh --help for the parts; ENVOY=path adds Envoy.
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 BUILD=${SLUICE_BUILD:-$ROOT/build}
@@ -28,16 +28,13 @@ if [[ ! -x $BUILD/sluiced && "$*" != *--proxies* && "$*" != *--help* ]]; then
 	exit 1
 fi
 mkdir -p "$BUILD/bench" || exit 1
-# compile NAME FLAGS…: build/bench/NAME, where it is older than its source or the BPF skeleton.
+# compile NAME FLAGS…: build/bench/NAME, where it is older than its source.
 compile() {
 	local name=$1
 	shift
-	[[ $BUILD/bench/$name -nt $ROOT/bench/$name.c && ! $BUILD/bpf/gate.skel.h -nt $BUILD/bench/$name ]] ||
+	[[ $BUILD/bench/$name -nt $ROOT/bench/$name.c ]] ||
 		"${CC:-gcc}" -std=gnu11 -D_GNU_SOURCE -O2 -Wall -Wextra -Werror "-I$ROOT/include" \
 			"-I$ROOT/user" "-I$BUILD/bpf" "$ROOT/bench/$name.c" "$@" -o "$BUILD/bench/$name"
 }
 compile hold -lssl -lcrypto || exit 1
-if [[ -e $BUILD/bpf/gate.skel.h ]]; then
-	compile xdp_ns -lbpf || exit 1
-fi
 exec /usr/bin/python3 "$ROOT/bench/bench.py" --build "$BUILD" "$@"

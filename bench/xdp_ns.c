@@ -1,38 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * xdp_ns.c - what the XDP gate costs a packet, in nanoseconds: BPF_PROG_TEST_RUN of the very object
- * that ships, less the same run of an empty program. Prints lines "name ns" for make bench. Attaches
- * nothing and leaves nothing.
+ * xdp_ns.c - what the XDP gate costs a packet, in nanoseconds: BPF_PROG_TEST_RUN of the very program that
+ * the daemon's loader loads, less the same run of an empty one. Prints lines "name ns" for make bench and
+ * make bench-xdp; with --goals also what was aimed at. Attaches nothing and leaves nothing.
  *
- * A frame that the gate changes (the RST) cannot be repeated by the kernel, so it is measured one run
- * a time, cold caches of the system call included; its empty program likewise.
+ * A frame that the gate changes is made what it was by a program in front, which hands on to the
+ * gate by a tail call; the same program in front of an empty one is taken off. So the caches are as warm as
+ * for the others.
  */
-#include <bpf/bpf.h>
-#include <bpf/libbpf.h>
-#include <errno.h>
-#include <linux/bpf.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
+#include "xdp_world.h"
 
-#include "../selftests/bpf/frame.h"
-#include "sluice/ports.h" /* as the next: before the skeleton, which has one in it */
-#include "sluice/trace.h"
-#include "gate.skel.h"
-#include "sluice/abi.h"
+#define ROUNDS 15
+#define REPEAT 100000
+#define MANY_ENTRIES  1000000
+#define MANY_PREFIXES 100000
 
-#define ROUNDS 25
-#define REPEAT 200000
-#define SINGLES 60000
-#define PORT 8443
-#define HOUR_NS (3600ull * 1000 * 1000 * 1000)
-
-static void die(const char *what)
-{
-	fprintf(stderr, "xdp_ns: %s: %s\n", what, strerror(errno));
-	exit(1);
-}
+static int empty_fd;
+static unsigned rounds = ROUNDS;
+static bool goals;
 
 static int compare_doubles(const void *a, const void *b)
 {
@@ -41,196 +26,228 @@ static int compare_doubles(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static uint32_t run(int fd, const struct frame *frame, uint32_t repeat, double *ns)
+/* The median over the rounds of the gate's mean less the empty program's, each pair right behind the
+ * other: the machine may be busy with something else. */
+static double difference(int fd, int less_fd, const struct frame *frame)
 {
-	uint8_t out[FRAME_MAX];
-	LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame->bytes, .data_size_in = frame->len,
-		    .data_out = out, .data_size_out = sizeof(out), .repeat = (int)repeat);
+	double found[ROUNDS];
 
-	if (bpf_prog_test_run_opts(fd, &options))
-		die("test run");
-	*ns = options.duration;
-	return options.retval;
-}
+	for (unsigned i = 0; i < rounds; i++) {
+		double ns, less;
 
-/* The median of the rounds, each a mean. */
-static double measure(int fd, const struct frame *frame, uint32_t want_action, bool repeatable)
-{
-	double rounds[ROUNDS];
-
-	for (unsigned i = 0; i < ROUNDS; i++) {
-		if (repeatable) {
-			if (run(fd, frame, REPEAT, &rounds[i]) != want_action)
-				want_action = ~0u;
-			continue;
-		}
-		rounds[i] = 0;
-		for (unsigned j = 0; j < SINGLES / ROUNDS; j++) {
-			double ns;
-
-			if (run(fd, frame, 1, &ns) != want_action)
-				want_action = ~0u;
-			rounds[i] += ns;
-		}
-		rounds[i] /= SINGLES / ROUNDS;
+		bench_run(less_fd, frame, REPEAT, NULL, &less);
+		bench_run(fd, frame, REPEAT, NULL, &ns);
+		found[i] = ns - less;
 	}
-	if (want_action == ~0u) {
-		fprintf(stderr, "xdp_ns: the gate did not do what is measured here\n");
-		exit(1);
-	}
-	qsort(rounds, ROUNDS, sizeof(rounds[0]), compare_doubles);
-	return rounds[ROUNDS / 2];
+	qsort(found, rounds, sizeof(found[0]), compare_doubles);
+	return found[rounds / 2];
 }
 
-static int load_empty(void)
+static void print_line(const char *name, const char *note, double ns, unsigned goal_ns)
 {
-	static const struct bpf_insn insns[] = {
-		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = XDP_PASS },
-		{ .code = BPF_JMP | BPF_EXIT },
-	};
-	LIBBPF_OPTS(bpf_prog_load_opts, options, .prog_flags = BPF_F_XDP_HAS_FRAGS,
-		    .expected_attach_type = BPF_XDP);
-	int fd = bpf_prog_load(BPF_PROG_TYPE_XDP, "empty", "GPL", insns, 2, &options);
+	char whole[128];
 
-	if (fd < 0)
-		die("loading the empty program");
-	return fd;
-}
-
-static void put(int fd, const void *key, const void *value)
-{
-	if (bpf_map_update_elem(fd, key, value, BPF_ANY))
-		die("filling a map");
-}
-
-static void put_listener(struct gate_bpf *gate, const char *address, uint16_t port,
-			 const struct sluice_listener *listener)
-{
-	struct sluice_listener_key key = { .port = htons(port), .protocol = IPPROTO_TCP };
-
-	if (strchr(address, ':')) {
-		inet_pton(AF_INET6, address, key.address);
-	} else {
-		key.address[2] = htonl(0xffff);
-		inet_pton(AF_INET, address, &key.address[3]);
-	}
-	put(bpf_map__fd(gate->maps.listeners), &key, listener);
-	/* The hints that the loader keeps: bpf/ports.h. */
-	if (!strcmp(address, "0.0.0.0"))
-		gate->bss->ports_without_any[port / 64] &= ~(1ull << port % 64);
-	else
-		gate->bss->ports_without_address[port / 64] &= ~(1ull << port % 64);
-}
-
-struct bench {
-	const char *name;
-	struct frame_spec spec;
-	uint32_t action;
-	bool single; /* the gate changes the frame */
-};
-
-#define V4(address, number) .source = address, .destination = "198.18.0.1",                        \
-		.source_port = 40000, .destination_port = number
-#define V6(address, number) .source = address, .destination = "fd00::1",                           \
-		.source_port = 40000, .destination_port = number
-
-static const uint16_t tags[] = { 0x88a8, 0x8100 };
-static const struct bench benches[] = {
-	{ "not ours: TCP, IPv4", { V4("198.18.0.9", 22), .flags = ACK, .payload_bytes = 64 },
-	  XDP_PASS, false },
-	{ "not ours: TCP, IPv6", { V6("fd00::9", 22), .flags = ACK, .payload_bytes = 64 },
-	  XDP_PASS, false },
-	{ "not ours: TCP, IPv4, two VLAN tags",
-	  { V4("198.18.0.9", 22), .flags = ACK, .vlans = tags, .n_vlans = 2 }, XDP_PASS, false },
-	{ "not ours: TCP, IPv4, a listener's port",
-	  { .source = "198.18.0.9", .destination = "198.18.0.2", .source_port = 40000,
-	    .destination_port = PORT, .flags = ACK }, XDP_PASS, false },
-	{ "not ours: UDP", { V4("198.18.0.9", 53), .protocol = IPPROTO_UDP }, XDP_PASS, false },
-	{ "ours: later packet, IPv4", { V4("198.18.0.9", PORT), .flags = ACK }, XDP_PASS, false },
-	{ "ours: later packet, IPv6", { V6("fd00::9", PORT), .flags = ACK }, XDP_PASS, false },
-	{ "ours: later packet, listener on any address",
-	  { V4("198.18.0.9", PORT + 1), .flags = ACK }, XDP_PASS, false },
-	{ "SYN denied, address", { V4("198.18.6.6", PORT), .flags = SYN }, XDP_DROP, false },
-	{ "SYN denied, prefix", { V4("203.0.113.7", PORT), .flags = SYN }, XDP_DROP, false },
-	{ "SYN over the source's limit", { V4("198.18.0.9", PORT), .flags = SYN }, XDP_DROP, false },
-	{ "SYN over the source's limit, IPv6", { V6("fd00::9", PORT), .flags = SYN }, XDP_DROP,
-	  false },
-	{ "SYN passed, both limits and group checked",
-	  { V4("198.18.0.9", PORT + 2), .flags = SYN }, XDP_PASS, false },
-	{ "SYN answered by RST (single runs)", { V4("198.18.0.9", PORT + 3), .flags = SYN }, XDP_TX,
-	  true },
-};
-
-static void fill(struct gate_bpf *gate)
-{
-	/* One connection an hour for each source, and one was had. */
-	struct sluice_listener limited = {
-		.id = 1, .group = SLUICE_GROUP_NONE,
-		.source_interval_ns = HOUR_NS,
-	};
-	struct sluice_listener any = { .id = 2, .group = SLUICE_GROUP_NONE };
-	/* Limits that are looked at and never reached. */
-	struct sluice_listener wide = {
-		.id = 3, .group = 1, .source_interval_ns = 1,
-		.source_tolerance_ns = HOUR_NS, .listener_interval_ns = 1,
-		.listener_tolerance_ns = HOUR_NS,
-	};
-	struct sluice_listener down = { .id = 4, .group = 2 };
-	struct sluice_group live = { .live = 1, .total = 1, .used = 1 };
-	struct sluice_group dead = { .total = 1, .used = 1, .on_all_down = SLUICE_ALL_DOWN_RESET };
-	struct sluice_acl_entry deny = { .action = SLUICE_ACL_DENY };
-	struct sluice_acl_exact_key address = { .address = { 0, 0, htonl(0xffff) } };
-	struct sluice_acl_v4_key prefix = { .prefixlen = 24 };
-	__u32 one = 1, two = 2;
-
-	memset(gate->bss, 0xff, sizeof(*gate->bss));
-	put_listener(gate, "198.18.0.1", PORT, &limited);
-	put_listener(gate, "fd00::1", PORT, &limited);
-	put_listener(gate, "0.0.0.0", PORT + 1, &any);
-	put_listener(gate, "198.18.0.1", PORT + 2, &wide);
-	put_listener(gate, "198.18.0.1", PORT + 3, &down);
-	put(bpf_map__fd(gate->maps.groups), &one, &live);
-	put(bpf_map__fd(gate->maps.groups), &two, &dead);
-	inet_pton(AF_INET, "198.18.6.6", &address.address[3]);
-	put(bpf_map__fd(gate->maps.acl_exact), &address, &deny);
-	inet_pton(AF_INET, "203.0.113.0", &prefix.address);
-	put(bpf_map__fd(gate->maps.acl_v4), &prefix, &deny);
-}
-
-static void print_one(int gate_fd, int empty_fd, const struct bench *bench, const char *note)
-{
-	struct frame frame;
-	double empty, ns;
-	char name[96];
-
-	frame_build(&frame, &bench->spec);
-	empty = measure(empty_fd, &frame, XDP_PASS, !bench->single);
-	if (!bench->single)
-		run(gate_fd, &frame, 100, &ns); /* uses up what a limit allows */
-	ns = measure(gate_fd, &frame, bench->action, !bench->single) - empty;
-	snprintf(name, sizeof(name), "%s%s", bench->name, note);
-	printf("%-50s %6.1f\n", name, ns);
+	snprintf(whole, sizeof(whole), "%s%s", name, note);
+	printf("%-64s %7.1f", whole, ns);
+	if (goals && goal_ns)
+		printf("   (%u)", goal_ns);
+	printf("\n");
 	fflush(stdout);
 }
 
-int main(void)
+static double measure(const struct scenario *scenario)
 {
-	struct gate_bpf *gate = gate_bpf__open_and_load();
-	struct sluice_listener more = { .id = 5, .group = SLUICE_GROUP_NONE };
-	int empty_fd, gate_fd;
+	struct frame frame;
+	uint64_t before;
+	double ns;
 
-	if (!gate)
-		die("loading the gate (needs root)");
-	empty_fd = load_empty();
-	gate_fd = bpf_program__fd(gate->progs.gate);
-	fill(gate);
-	for (size_t i = 0; i < sizeof(benches) / sizeof(benches[0]); i++)
-		print_one(gate_fd, empty_fd, &benches[i], "");
-	for (uint16_t i = 0; i < SLUICE_MAX_LISTENERS - 5; i++)
-		put_listener(gate, "198.18.0.1", (uint16_t)(10000 + i), &more);
-	print_one(gate_fd, empty_fd, &benches[0], ", 256 listeners");
-	print_one(gate_fd, empty_fd, &benches[5], ", 256 listeners");
-	close(empty_fd);
-	gate_bpf__destroy(gate);
+	bench_switches(scenario->how);
+	bench_frame(&frame, scenario);
+	if (scenario->how & (CHANGES | FRESH)) {
+		bool fresh = scenario->how & FRESH;
+		int fd = bench_load_restorer(&frame, fresh, bench_bpf->gate_fd, XDP_ABORTED);
+		int less_fd = bench_load_restorer(&frame, fresh, empty_fd, XDP_ABORTED);
+
+		before = bench_count(scenario->verdict);
+		ns = difference(fd, less_fd, &frame);
+		close(fd);
+		close(less_fd);
+	} else {
+		bench_run(bench_bpf->gate_fd, &frame, 100, NULL, NULL); /* uses up what a limit allows */
+		before = bench_count(scenario->verdict);
+		ns = difference(bench_bpf->gate_fd, empty_fd, &frame);
+	}
+	/* Of the cookies that come back each second one is taken for data behind the first; some of
+	 * many sources may be in a list. */
+	bench_check(scenario, before, scenario->how & COOKIE_BACK ? REPEAT / 4 :
+		    scenario->how & FRESH ? (uint64_t)REPEAT * rounds / 2 : (uint64_t)REPEAT * rounds);
+	return ns;
+}
+
+static const struct scenario *scenario_of(const char *name)
+{
+	for (size_t i = 0; i < SCENARIOS; i++) {
+		if (!strcmp(scenarios[i].name, name))
+			return &scenarios[i];
+	}
+	bench_die(name);
+}
+
+static void measure_one(const char *name, const char *note)
+{
+	const struct scenario *scenario = scenario_of(name);
+
+	print_line(name, note, measure(scenario), scenario->goal_ns);
+}
+
+/* What the gate cannot do without, for scale: ten calls of one helper. */
+static void measure_helper(const char *name, const struct bpf_insn *call, size_t n)
+{
+	struct bpf_insn insns[256] = { INSN(BPF_ST | BPF_MEM | BPF_DW, 10, 0, -8, 0),
+				       INSN(BPF_ST | BPF_MEM | BPF_DW, 10, 0, -16, 0),
+				       INSN(BPF_ST | BPF_MEM | BPF_DW, 10, 0, -24, 0) };
+	const struct bpf_insn end[] = { SET(0, XDP_PASS), EXIT };
+	struct frame frame;
+	size_t at = 3;
+	int fd;
+
+	for (int i = 0; i < 10; i++, at += n)
+		memcpy(&insns[at], call, n * sizeof(*call));
+	memcpy(&insns[at], end, sizeof(end));
+	fd = bench_load(insns, at + 2);
+	bench_frame(&frame, &scenarios[0]);
+	print_line("for scale: ", name, difference(fd, empty_fd, &frame) / 10, 0);
+	close(fd);
+}
+
+static void measure_helpers(void)
+{
+	const struct bpf_insn clock[] = { CALL(BPF_FUNC_ktime_get_ns) };
+	const struct bpf_insn array[] = { MOV(2, 10), ADD(2, -8), MAP_FD(1, bench_bpf->maps[MAP_switches]),
+					  CALL(BPF_FUNC_map_lookup_elem) };
+	const struct bpf_insn hash[] = { MOV(2, 10), ADD(2, -24), MAP_FD(1, bench_bpf->maps[MAP_vips]),
+					 CALL(BPF_FUNC_map_lookup_elem) };
+	const struct bpf_insn lru[] = { MOV(2, 10), ADD(2, -24), MAP_FD(1, bench_bpf->maps[MAP_strays]),
+					CALL(BPF_FUNC_map_lookup_elem) };
+
+	measure_helper("one reading of the clock", clock, 1);
+	measure_helper("one look-up in an array", array, 5);
+	measure_helper("one look-up in a hash map, nothing found", hash, 5);
+	measure_helper("one look-up in an LRU map, nothing found", lru, 5);
+}
+
+static void measure_sizes(void)
+{
+	static const uint32_t backends[] = { 1, 100, 10000 };
+	struct sluice_listener more = { .group = SLUICE_GROUP_NONE };
+
+	for (int i = 0; i < 3; i++) {
+		char note[32];
+
+		snprintf(note, sizeof(note), ", %u backends", backends[i]);
+		bench_groups(backends[i]);
+		measure_one("SYN passed, both limits and group looked at", note);
+		measure_one("later packet, IPv4", note);
+	}
+	for (unsigned i = 0; i < SLUICE_MAX_LISTENERS - LISTENERS; i++) {
+		struct addr address = bench_address("198.18.0.1", 10000 + i);
+
+		more.id = LISTENERS + i;
+		if (bpf_listener_set(bench_bpf, &address, &more))
+			bench_die("a listener");
+	}
+	measure_one("not ours: TCP, IPv4", ", 256 listeners");
+	measure_one("not ours: TCP, a listener's port", ", 256 listeners");
+	measure_one("later packet, IPv4", ", 256 listeners");
+}
+
+/* Addresses and prefixes that have nothing in common with those of the frames. */
+static void fill_prefixes(struct prefix *prefixes, size_t n, uint8_t family, bool exact)
+{
+	uint64_t state = 88172645463325252ull; /* xorshift64 */
+
+	for (size_t i = 0; i < n; i++) {
+		struct prefix *prefix = &prefixes[i];
+
+		memset(prefix, 0, sizeof(*prefix));
+		state ^= state << 13;
+		state ^= state >> 7;
+		state ^= state << 17;
+		prefix->family = family;
+		memcpy(prefix->bytes, &state, 8);
+		prefix->bytes[0] = family == AF_INET ? 11 + state % 100 : 0x26;
+		prefix->len = exact ? 32 : family == AF_INET ? 17 + state % 12 : 32 + state % 33;
+		for (unsigned bit = prefix->len; bit < 128; bit++)
+			prefix->bytes[bit / 8] &= (uint8_t)~(0x80 >> bit % 8);
+	}
+}
+
+static double seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static void measure_acls(void)
+{
+	struct prefix *many = calloc(MANY_ENTRIES + 2 * MANY_PREFIXES + 4, sizeof(*many));
+	size_t n = MANY_ENTRIES;
+	double begun;
+
+	if (!many)
+		bench_die("memory");
+	bench_acl(0, NULL, 0, NULL, 0);
+	measure_one("SYN passed, no limits", ", no access list");
+	measure_one("SYN passed, no limits, each from another source", ", no access list");
+	fill_prefixes(many, n, AF_INET, true);
+	bench_prefix(&many[0], "198.18.6.6");
+	begun = seconds();
+	bench_acl(0, many, n, NULL, 0);
+	print_line("1 M addresses: loaded in ms", "", (seconds() - begun) * 1000, 0);
+	measure_one("SYN denied, address", ", 1 M addresses");
+	measure_one("SYN passed, no limits", ", 1 M addresses");
+	fill_prefixes(many + n, MANY_PREFIXES, AF_INET, false);
+	fill_prefixes(many + n + MANY_PREFIXES, MANY_PREFIXES, AF_INET6, false);
+	n += 2 * MANY_PREFIXES;
+	bench_prefix(&many[n++], "203.0.113.0/24");
+	bench_prefix(&many[n++], "2001:db8::/32");
+	begun = seconds();
+	bench_acl(0, many + MANY_ENTRIES, n - MANY_ENTRIES, NULL, 0);
+	print_line("2 x 100,000 prefixes: loaded in ms", "", (seconds() - begun) * 1000, 0);
+	measure_one("SYN denied, prefix", ", 100,000 prefixes");
+	measure_one("SYN denied, prefix, IPv6", ", 100,000 prefixes");
+	measure_one("SYN passed, no limits", ", 100,000 prefixes");
+	begun = seconds();
+	bench_acl(0, many, n, NULL, 0);
+	print_line("all of these: loaded in ms", "", (seconds() - begun) * 1000, 10000);
+	measure_one("SYN denied, address", ", all of these");
+	measure_one("SYN denied, prefix", ", all of these");
+	measure_one("SYN passed, no limits", ", all of these");
+	measure_one("SYN passed, no limits, each from another source", ", all of these");
+	free(many);
+}
+
+int main(int argc, char **argv)
+{
+	static const char *const tools[] = { "ip", NULL };
+
+	for (int i = 1; i < argc; i++) {
+		if (!strcmp(argv[i], "--quick"))
+			rounds = 3;
+		if (!strcmp(argv[i], "--goals"))
+			goals = true;
+	}
+	if (!world_enter(tools))
+		return 77;
+	bench_open();
+	empty_fd = bench_load_action(XDP_PASS);
+	for (size_t i = 0; i < SCENARIOS; i++)
+		print_line(scenarios[i].name, "", measure(&scenarios[i]), scenarios[i].goal_ns);
+	measure_helpers();
+	measure_sizes();
+	measure_acls();
+	bench_close();
 	return 0;
 }
