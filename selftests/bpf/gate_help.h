@@ -24,6 +24,7 @@
 #include "sluice/trace.h"
 #include "gate.skel.h"
 #include "sluice/abi.h"
+#include "sluice/source.h"
 
 #define LISTENER_PORT 8443
 #define HOUR_NS (3600ull * 1000 * 1000 * 1000)
@@ -273,6 +274,54 @@ static inline void put_acl_in(struct gate_bpf *gate, __u32 acl, const char *pref
 static inline void put_acl(struct gate_bpf *gate, const char *prefix, enum sluice_acl_action action)
 {
 	put_acl_in(gate, 0, prefix, action);
+}
+
+static inline void put_penalty(struct gate_bpf *gate, const char *source,
+			       enum sluice_penalty_level level, uint64_t until_ns)
+{
+	struct sluice_penalty penalty = {
+		.until_ns = until_ns, .level = level, .reason = SLUICE_EVIDENCE_ABUSE,
+	};
+	struct sluice_penalty_key key;
+
+	map_address(key.address, source);
+	assert_int_equal(bpf_map_update_elem(bpf_map__fd(gate->maps.penalties), &key, &penalty,
+					     BPF_ANY), 0);
+}
+
+/* Says in source_states that this source, an address of its own, has so many connections open. */
+static inline void put_connections(struct gate_bpf *gate, const char *source, __u32 connections)
+{
+	int fd = bpf_map__fd(gate->maps.source_states);
+	struct sluice_source_set set;
+	struct sluice_switches on;
+	__u32 address[4], zero = 0, at;
+	__u64 hash;
+
+	map_address(address, source);
+	assert_int_equal(bpf_map_lookup_elem(bpf_map__fd(gate->maps.switches), &zero, &on), 0);
+	hash = source_hash(address, on.hash_key);
+	at = hash % SLUICE_SOURCE_SETS;
+	assert_int_equal(bpf_map_lookup_elem(fd, &at, &set), 0);
+	for (int i = 0; i < SLUICE_SOURCE_WAYS; i++) {
+		if (set.tags[i] && memcmp(set.ways[i].address, address, sizeof(address)))
+			continue;
+		set.tags[i] = source_tag(hash);
+		memcpy(set.ways[i].address, address, sizeof(address));
+		set.ways[i].connections = connections;
+		assert_int_equal(bpf_map_update_elem(fd, &at, &set, BPF_ANY), 0);
+		return;
+	}
+	fail_msg("a set of source_states is full");
+}
+
+static inline void put_vip(struct gate_bpf *gate, const char *address)
+{
+	struct sluice_vip_key key;
+	__u32 one = 1;
+
+	map_address(key.address, address);
+	assert_int_equal(bpf_map_update_elem(bpf_map__fd(gate->maps.vips), &key, &one, BPF_ANY), 0);
 }
 
 /* Fixtures: a fresh gate a test, with listener 1 on two addresses. */
