@@ -12,6 +12,7 @@
 
 #include "duel.h"
 #include "random_frame.h"
+#include "sluice/ports.h"
 #include "sluice/source.h"
 #include "world_help.h"
 
@@ -201,6 +202,32 @@ static inline void world_put_listener(struct duel *duel, const uint8_t address[1
 	world_set(duel->gate->maps.listeners, &key, row);
 }
 
+/* The gate's own copy of the listeners: sluice/ports.h. */
+static inline void world_copy_listeners(struct duel *duel)
+{
+	struct sluice_ports *ports = (struct sluice_ports *)&duel->gate->bss->ports;
+
+	ports->complete = 0;
+	memset(ports->ways, 0, sizeof(ports->ways));
+	for (uint32_t i = 0; i < duel->model.n_listeners; i++) {
+		const struct model_listener *listener = &duel->model.listeners[i];
+		struct sluice_ports_row *row = &ports->rows[i];
+		uint32_t hash, way = 0;
+
+		memset(row, 0, sizeof(*row));
+		memcpy(row->key.address, listener->address, 16);
+		row->key.port = htons(listener->port);
+		row->key.protocol = IPPROTO_TCP;
+		row->listener = listener->row;
+		hash = ports_hash(&row->key);
+		while (ports->ways[hash % SLUICE_PORTS_SETS][way])
+			way++;
+		assert_true(way < SLUICE_PORTS_WAYS);
+		ports->ways[hash % SLUICE_PORTS_SETS][way] = ports_way(hash, i);
+	}
+	ports->complete = 1;
+}
+
 static inline void world_make_listeners(struct duel *duel)
 {
 	uint64_t *own = (uint64_t *)duel->gate->bss->ports_without_address;
@@ -208,6 +235,7 @@ static inline void world_make_listeners(struct duel *duel)
 	bool hints = random_chance(50);
 
 	world_empty(duel->gate->maps.listeners);
+	duel->gate->bss->ports.complete = 0;
 	memset(own, hints ? 0xff : 0, 65536 / 8);
 	memset(any, hints ? 0xff : 0, 65536 / 8);
 	for (uint32_t n = 1 + random_below(12); n; n--) {
@@ -227,6 +255,8 @@ static inline void world_make_listeners(struct duel *duel)
 		}
 		world_put_listener(duel, address, port);
 	}
+	if (hints && random_chance(80))
+		world_copy_listeners(duel);
 }
 
 enum { ACL_KIND_EXACT, ACL_KIND_V4, ACL_KIND_V6, ACL_KINDS };

@@ -46,6 +46,8 @@ static void make_world(void)
 		world_put_listener(duel, address, 8443);
 		duel->gate->bss->ports_without_address[8443 / 64] &= ~(1ull << 8443 % 64);
 	}
+	if (duel->gate->bss->ports.complete)
+		world_copy_listeners(duel);
 }
 
 static void send_frame(const struct random_frame *frame)
