@@ -50,7 +50,8 @@ struct config_penalties {
 	uint32_t half_life_ms; /* of points */
 	uint32_t first_ms, max_ms; /* the first one's length; each further one doubles it, up to max */
 	uint32_t forget_ms;	   /* so long without one halves what counts for the next's length */
-	uint32_t packets_after; /* penalties before all packets are dropped, not only connections; 0: at once */
+	/* penalties before all packets are dropped, not only new connections; 0: at once */
+	uint32_t packets_after;
 	uint32_t bad_percent; /* points must be so much of points and good calls together: shared NAT */
 	uint32_t points[SLUICE_EVIDENCE_MAX]; /* of one piece of evidence */
 	struct prefix *never;		      /* sources that never get one */

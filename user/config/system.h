@@ -9,8 +9,8 @@
 #include "config/report.h"
 #include "config/tree.h"
 
-/* After check_config. Relative paths of PEM files and access lists start at the config file's folder, and are replaced
- * by what was opened. */
+/* After check_config. Relative paths of PEM files and access lists start at the config file's folder,
+ * and are replaced by what was opened. */
 void system_check(struct reporter *reporter, struct config *config, const struct node *root,
 		  const struct config_hooks *hooks);
 

@@ -372,7 +372,8 @@ static void bad_prefixes_are_refused(void **state)
 		  "f:1:77: allow_files \"\" is empty, want a file's path\n"
 		  "f:1:81: allow_files is a number (\"5\"), want text such as "
 		  "/etc/sluice/acl/list.txt\n" },
-		{ "kernel: {interfaces: [{name: a}]}\n" IN_LISTENER("  acl: {deny: [\"::/0\"], allow: [\"::/0\"]}"),
+		{ "kernel: {interfaces: [{name: a}]}\n"
+		  IN_LISTENER("  acl: {deny: [\"::/0\"], allow: [\"::/0\"]}"),
 		  "f:8:33: prefix \"::/0\" is in deny too (line 8), want it in one of the lists\n" },
 		{ ACL("{deny: [10.0.0.0/8, 192.0.2.1], allow: [192.0.2.1/32, 10.0.0.0/9]}"),
 		  "f:1:80: prefix \"192.0.2.1/32\" is in deny too (line 1), want it in one of the "
