@@ -26,7 +26,7 @@
 /* One point, as rows count them. */
 #define SOURCE_POINT 1000u
 /* Good calls count up to so many times the threshold: more would let a source buy any attack. */
-#define SOURCE_GOOD_MAX 10u
+#define SOURCE_GOOD_MAX 100u
 
 /* What source an address belongs to, by the prefixes in switches. */
 void source_of_addr(const struct state *state, const struct addr *addr, uint32_t source[4]);

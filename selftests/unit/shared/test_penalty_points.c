@@ -182,12 +182,12 @@ static void test_what_counts_as_bad_share_is_configured(void **state)
 	assert_true(accuse(SLUICE_EVIDENCE_ABUSE, 1, BEGIN));
 }
 
-static void test_good_calls_buy_no_more_than_ten_thresholds(void **state)
+static void test_good_calls_buy_no_more_than_a_hundred_thresholds(void **state)
 {
 	(void)state;
 	source_praise(&shared, 0, row, &config, 1000000, BEGIN);
-	assert_int_equal(at()->good, 1000 * SOURCE_POINT);
-	assert_false(accuse(SLUICE_EVIDENCE_ABUSE, 9, BEGIN));
+	assert_int_equal(at()->good, 10000 * SOURCE_POINT);
+	assert_false(accuse(SLUICE_EVIDENCE_ABUSE, 99, BEGIN));
 	assert_true(accuse(SLUICE_EVIDENCE_ABUSE, 1, BEGIN));
 }
 
@@ -350,7 +350,7 @@ int main(void)
 		TEST(test_a_trickle_below_the_threshold_never_adds_up),
 		TEST(test_good_calls_from_the_same_source_weigh_against_the_bad),
 		TEST(test_what_counts_as_bad_share_is_configured),
-		TEST(test_good_calls_buy_no_more_than_ten_thresholds),
+		TEST(test_good_calls_buy_no_more_than_a_hundred_thresholds),
 		TEST(test_good_calls_decay_too),
 		TEST(test_the_heaviest_piece_of_evidence_is_the_reason),
 		TEST(test_evidence_under_a_penalty_is_part_of_the_same_offence),
