@@ -124,8 +124,9 @@ def test_each_hears_what_it_asked_for(lab, client, sluice):
     client.run(knock, address)
     assert json.loads(first.process.stdout.readline())["reason"] == "drop_acl"
     assert json.loads(second.process.stdout.readline())["reason"] == "pass_new"
-    both = mask(sluice)
-    assert bin(both).count("1") == 2
+    assert bin(mask(sluice)).count("1") == 2
+    assert sluice.ctl.json("status")["kernel"]["event_listeners"] == 2
+    assert "2 listen" in sluice.ctl.raw("status").stdout
     first.process.kill()  # without a good-bye
     first.process.communicate()
     wait_for(lambda: bin(mask(sluice)).count("1") == 1, 5, "a dead listener's mask goes")

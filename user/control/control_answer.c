@@ -160,7 +160,8 @@ static json_t *kernel_state(const struct supervisor *supervisor)
 			 kernel_is_on(kernel) ? "on" : "off", "configured",
 			 NAME_OF(mode_names, (unsigned)config->kernel.mode), "sk_lookup",
 			 kernel->sk_lookup, "note", kernel->why, "pin_path",
-			 config->kernel.pin_path, "interfaces", interfaces, "syn_cookies",
+			 config->kernel.pin_path, "interfaces", interfaces, "event_listeners",
+			 (int)supervisor->events.n_subscribers, "syn_cookies",
 			 cookies_state(supervisor));
 }
 

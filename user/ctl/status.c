@@ -76,6 +76,9 @@ static void print_kernel(const json_t *kernel)
 	if (cookies)
 		printf("%-12s %s%s%s\n", "SYN cookies", *lack ? lack : "as configured",
 		       *loss ? "; " : "", loss);
+	if (number_of(kernel, "event_listeners"))
+		printf("%-12s %llu listen: sluicectl events, capture, top\n", "events",
+		       (unsigned long long)number_of(kernel, "event_listeners"));
 	if (!json_array_size(interfaces))
 		printf("%-12s off: no interface under kernel.interfaces\n", "xdp");
 }

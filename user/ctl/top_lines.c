@@ -281,9 +281,10 @@ static int put_row(struct top_lines *lines, const struct top_table *table, const
 			     row ? top_cell(row, column, text, sizeof(text)) : column->heading,
 			     widths[c], column->kind != TOP_TEXT);
 		at += widths[c];
-		if (at + GAP <= width)
-			top_text_put(line->text, sizeof(line->text), "", GAP, false);
-		at += GAP;
+		int gap = width - at < GAP ? width - at : GAP;
+
+		top_text_put(line->text, sizeof(line->text), "", gap, false);
+		at += gap;
 	}
 	if (at < width)
 		top_text_put(line->text, sizeof(line->text), "", width - at, false);
