@@ -358,7 +358,7 @@ static void a_million_addresses_and_100k_prefixes_are_in_force_within_seconds(vo
 	size_t exact = 1000000, prefixes = 100000;
 	struct prefix *deny = calloc(exact + prefixes, sizeof(*deny));
 	const char *slower = getenv("SLUICE_SLOWER");
-	uint64_t begun, took;
+	clock_t begun, took; /* of the processor: others may be busy */
 
 	assert_non_null(deny);
 	for (size_t i = 0; i < exact + prefixes; i++) {
@@ -368,11 +368,12 @@ static void a_million_addresses_and_100k_prefixes_are_in_force_within_seconds(vo
 		deny[i] = (struct prefix){ .family = AF_INET, .len = i < exact ? 32 : 24 };
 		memcpy(deny[i].bytes, &ip, 4);
 	}
-	begun = now_ns();
+	begun = clock();
 	assert_int_equal(acl_replace(*state, deny, exact + prefixes, NULL, 0), 0);
-	took = now_ns() - begun;
-	print_message("1,000,000 addresses and 100,000 prefixes: %.2f s\n", (double)took / 1e9);
-	assert_true(took < 10e9 * (slower ? atof(slower) : 1));
+	took = clock() - begun;
+	print_message("1,000,000 addresses and 100,000 prefixes: %.2f s\n",
+		      (double)took / CLOCKS_PER_SEC);
+	assert_true((double)took < 10.0 * CLOCKS_PER_SEC * (slower ? atof(slower) : 1));
 	assert_int_equal(acl_exact_at("10.15.66.63"), SLUICE_ACL_DENY);
 	assert_int_equal(acl_exact_at("10.15.66.64"), 0);
 	assert_int_equal(acl_v4_at("21.134.159.9", 32), SLUICE_ACL_DENY);

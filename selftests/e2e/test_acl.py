@@ -3,7 +3,6 @@
 import os
 import socket
 import threading
-import time
 
 import pytest
 
@@ -185,6 +184,13 @@ def test_what_is_listed_can_be_narrowed_and_is_bounded(lab, sluice):
     assert f"3001 deny from {path}" in shown and "10.1.2.3/32" in shown and "59m" in shown
 
 
+def processor_seconds(sluice):
+    """Of the supervisor so far: others on this machine may be busy."""
+    with open(f"/proc/{sluice.process.pid}/stat", encoding="ascii") as file:
+        fields = file.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def test_a_million_addresses_and_100k_prefixes_are_loaded_by_a_reload(lab, client, sluice):
     four = lab.world.client_addresses
     address = (lab.world.lb.address, 443)
@@ -196,19 +202,19 @@ def test_a_million_addresses_and_100k_prefixes_are_loaded_by_a_reload(lab, clien
             file.write(f"{20 + (i >> 16)}.{i >> 8 & 255}.{i & 255}.0/24\n")
         file.write(f"{four[1]}\n")
     number = client.run(calls.open_bidi, lab.target(tag="before-a-million"))
-    begun = time.monotonic()
+    begun = processor_seconds(sluice)
     set_acl(sluice, deny_files=[path])
-    took = time.monotonic() - begun
-    assert took < 10 * float(os.environ.get("SLUICE_SLOWER", 1))
+    assert processor_seconds(sluice) - begun < 10 * float(os.environ.get("SLUICE_SLOWER", 1))
+    assert "not taken the new config" not in sluice.log_path.read_text()
     assert client.run(knock, address, four[1]) == "silent"
     assert client.run(knock, address, four[0]) == "open"
     assert client.run(calls.exchange, number, payload=b"x")["received"] == 1
     client.run(calls.end, number)
     # A reload that changes nothing of it, and one entry more, take no such time.
-    begun = time.monotonic()
+    begun = processor_seconds(sluice)
     text(sluice, "acl", "add", four[0])
     assert client.run(knock, address, four[0]) == "silent"
-    assert time.monotonic() - begun < 2 * float(os.environ.get("SLUICE_SLOWER", 1))
+    assert processor_seconds(sluice) - begun < 0.2 * float(os.environ.get("SLUICE_SLOWER", 1))
     text(sluice, "acl", "del", four[0])
 
 

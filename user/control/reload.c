@@ -276,7 +276,10 @@ static void commit(struct supervisor *supervisor)
 	bool from_file = reload->from_file;
 	char reason[512];
 
-	if (enforce(supervisor, config, reason, sizeof(reason))) {
+	int ret = enforce(supervisor, config, reason, sizeof(reason));
+
+	loop_refresh(&supervisor->loop); /* a long access list takes seconds */
+	if (ret) {
 		roll_back(supervisor, true);
 		refuse(supervisor, reason);
 		return;
@@ -431,6 +434,7 @@ static void begin_file(struct supervisor *supervisor)
 	struct config *config = config_load(supervisor->options->config_path, &report,
 					    &config_hooks);
 
+	loop_refresh(&supervisor->loop);
 	if (config) {
 		supervisor_log_report(LOG_WARN, report.text);
 		int ret = fixed_keep(config, supervisor->current.config, reload->kept,
