@@ -86,18 +86,43 @@ static inline uint64_t hash_ring(int fd)
 	return found;
 }
 
-static inline uint64_t live_hash(const struct bpf *bpf, __u32 listener)
+/* Those that are large, and that neither program writes to. */
+static inline bool is_large(int map)
+{
+	switch (map) {
+	case MAP_backends:
+	case MAP_routes:
+	case MAP_call_limits:
+	case MAP_source_states:
+	case MAP_groups:
+	case MAP_acl_exact:
+	case MAP_acl_v4:
+	case MAP_acl_v6:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* listener: whose sockets are looked at. whole: the large maps too, which takes its time. */
+static inline uint64_t live_hash(const struct bpf *bpf, __u32 listener, bool whole)
 {
 	uint64_t hash = HASH_START;
 	char *counters = read_command("grep TcpExt /proc/net/netstat");
 
 	assert_non_null(counters);
 	hash = hash_bytes(hash, counters, strlen(counters));
+	hash = hash_bytes(hash, bpf->gate_data, bpf->gate_data_bytes);
 	for (int i = 0; i < MAPS; i++) {
 		int fd = bpf->maps[i];
-		uint64_t of_map = i == MAP_events  ? hash_ring(fd) :
-				  i == MAP_sockets ? hash_sockets(fd, listener) : hash_map(fd);
+		uint64_t of_map = 0;
 
+		if (i == MAP_events)
+			of_map = hash_ring(fd);
+		else if (i == MAP_sockets)
+			of_map = hash_sockets(fd, listener);
+		else if (whole || !is_large(i))
+			of_map = hash_map(fd);
 		hash = hash_bytes(hash, &of_map, sizeof(of_map));
 	}
 	return hash;

@@ -200,6 +200,32 @@ def test_connections_of_the_source_and_the_state_of_one(lab, client, sluice):
     client.run(let_go)
 
 
+def test_entries_and_penalties_by_command_and_their_time_left(lab, sluice):
+    target = (lab.world.lb.address, 443)
+    for command in (["acl", "add", "198.18.0.88", "--for", "10m"],
+                    ["penalize", "198.18.0.77", "--for", "10m"],
+                    ["penalize", "198.18.0.78", "--for", "10m", "--level", "packets"]):
+        done = sluice.ctl.raw(*command)
+        assert done.returncode == 0, (command, done.stderr)
+    answer = explain(sluice, "198.18.0.88", target)
+    entry = steps_of(answer)["acl"]["global"]
+    assert (answer["verdict"], entry["origin"]) == ("drop_acl", "command")
+    assert 0 < entry["expires_seconds"] <= 600
+    answer = explain(sluice, "198.18.0.77", target)
+    penalty = steps_of(answer)["penalty"]
+    assert (answer["verdict"], penalty["level"]) == ("drop_penalty", "connections")
+    assert penalty["reason"] == "by_hand" and 0 < penalty["left_seconds"] <= 600
+    assert explain(sluice, "198.18.0.77", target, "--ack")["verdict"] == "pass_established"
+    answer = explain(sluice, "198.18.0.78", target, "--ack")
+    assert (answer["verdict"], steps_of(answer)["penalty"]["level"]) == ("drop_penalty_all", "packets")
+    rows = sluice.ctl.json("penalties")["penalties"]
+    assert len(rows) == 2
+    assert all(row["dropped"] == 0 for row in rows), "an explanation is no packet"
+    for address in ("198.18.0.77", "198.18.0.78"):
+        assert sluice.ctl.raw("pardon", address).returncode == 0
+    assert explain(sluice, "198.18.0.77", target)["verdict"] == "pass_new"
+
+
 def test_interfaces_with_and_without_the_gate(lab, sluice):
     source, target = lab.world.client_addresses[0], (lab.world.lb.address, 443)
     answer = explain(sluice, source, target, "--interface", "front1")

@@ -269,10 +269,9 @@ int bpf_explain_gate(const struct bpf *bpf, const struct bpf_explain_packet *pac
 		goto out;
 	gate->rodata->tracing = true;
 	memcpy((void *)&gate->rodata->given, &packet->given, sizeof(packet->given));
-	memcpy(gate->bss->ports_without_address, bpf->ports_without_address,
-	       sizeof(gate->bss->ports_without_address));
-	memcpy(gate->bss->ports_without_any, bpf->ports_without_any,
-	       sizeof(gate->bss->ports_without_any));
+	/* The live one's own memory: hints of ports, its copy of the listeners. */
+	memcpy(gate->bss, bpf->gate_data, sizeof(*gate->bss));
+	memset(&gate->bss->trace, 0, sizeof(gate->bss->trace));
 	err = share_maps(bpf, gate->obj);
 	if (!err)
 		err = gate_bpf__load(gate);
