@@ -156,6 +156,9 @@ def test_without_rights_auto_mode_serves_without_the_kernel_part(lab, daemon, cl
     assert (status["kernel"]["mode"], status["kernel"]["configured"]) == ("off", "auto")
     lines = [line for line in sluice.log().splitlines() if "kernel" in line and "off" in line]
     assert lines, sluice.log()
+    can = sluice.ctl.json("status", "--kernel")
+    assert {row["has"] for row in can["features"]} == {None}, "nothing is claimed that was not asked"
+    assert {row["has"] for row in can["capabilities"]} == {False}
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="root only: it becomes nobody")

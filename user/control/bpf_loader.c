@@ -25,6 +25,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "control/bpf_loader_features.h"
 #include "control/bpf_loader_impl.h"
 #include "sluice/trace.h" /* before the skeleton, which has one in it */
 #include "gate.skel.h"
@@ -330,15 +331,11 @@ static void remove_pins(const char *directory)
 /* The kernel refused: says which of the needed features it lacks, if it is that. */
 static int explain_load(int err, char *why, size_t why_size)
 {
-	const char *missing = NULL, *line = library_log;
+	const char *line = library_log;
+	bool has[BPF_FEATURE_COUNT];
 	struct utsname kernel;
+	char no_chain[1];
 
-	if (libbpf_probe_bpf_prog_type(BPF_PROG_TYPE_XDP, NULL) == 0)
-		missing = "XDP programs";
-	else if (libbpf_probe_bpf_prog_type(BPF_PROG_TYPE_SK_LOOKUP, NULL) == 0)
-		missing = "sk_lookup programs (Linux 5.9)";
-	else if (libbpf_probe_bpf_helper(BPF_PROG_TYPE_XDP, BPF_FUNC_xdp_get_buff_len, NULL) == 0)
-		missing = "XDP fragments (Linux 5.18)";
 	if (err == -EPERM) {
 		bpf_loader_why(why, why_size,
 			       "the kernel refuses bpf() though the capabilities are there: a "
@@ -346,9 +343,14 @@ static int explain_load(int err, char *why, size_t why_size)
 			       "set kernel.mode: off");
 		return -EPERM;
 	}
-	if (missing && !uname(&kernel)) {
-		bpf_loader_why(why, why_size, "kernel %s lacks %s: use a newer one, or set "
-			       "kernel.mode: off", kernel.release, missing);
+	bool asked = !bpf_features_probe(has, no_chain, sizeof(no_chain)) && !uname(&kernel);
+
+	for (int i = 0; asked && i < BPF_FEATURE_COUNT; i++) {
+		if (has[i] || !bpf_feature_rows[i].needed)
+			continue;
+		bpf_loader_why(why, why_size,
+			       "kernel %s lacks %s (Linux %s): use a newer one, or set kernel.mode: off",
+			       kernel.release, bpf_feature_rows[i].name, bpf_feature_rows[i].since);
 		return -ENOSYS;
 	}
 	bpf_loader_why(why, why_size, "loading the BPF programs failed: %s: %.*s", strerror(-err),

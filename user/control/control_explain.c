@@ -135,7 +135,8 @@ static const char *acl_origin(const struct account *account, unsigned own, __u32
 {
 	const struct config *config = account->supervisor->current.config;
 	const struct config_listener *listener = find_listener(account);
-	const struct config_acl *acl = !own ? &config->kernel.acl : listener ? &listener->acl : NULL;
+	const struct config_acl *acl = own     ? listener ? &listener->acl : NULL :
+				       config ? &config->kernel.acl : NULL;
 	bool deny = (answer & 0xff) == SLUICE_ACL_DENY;
 	struct prefix entry;
 	size_t at = 0, n;
