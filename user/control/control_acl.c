@@ -6,13 +6,14 @@
 #include "control/control_acl.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "control/kernel_acl.h"
 #include "control/supervisor.h"
 
-#define FOR_MAX_MS  (366ull * 24 * 3600 * 1000)
+#define FOR_MAX_MS   (366ull * 24 * 3600 * 1000)
 #define PREFIXES_MAX 256 /* of one request, which is 4 KiB at most */
 
 struct acl_request {
@@ -42,32 +43,35 @@ const struct config_listener *control_acl_listener(const struct config *config, 
 	return NULL;
 }
 
-/* NULL, or the answer that says what is wrong. */
-static json_t *read_prefixes(const json_t *request, struct acl_request *what)
+static int read_prefixes(const json_t *request, struct acl_request *what, char *why, size_t size)
 {
 	const json_t *prefixes = json_object_get(request, "prefixes");
 
-	if (!json_array_size(prefixes) || json_array_size(prefixes) > PREFIXES_MAX)
-		return error("this command wants \"prefixes\", 1 to 256 of them");
-	for (what->n = 0; what->n < json_array_size(prefixes); what->n++) {
-		const char *text = json_string_value(json_array_get(prefixes, what->n));
-		int ret = text ? prefix_parse(&what->prefixes[what->n], text) : -EINVAL;
-
-		if (ret == -EDOM)
-			return json_pack("{s:o}", "error",
-					 json_sprintf("prefix \"%s\" has bits set behind its "
-						      "length, want them 0", text));
-		if (ret)
-			return json_pack("{s:o}", "error",
-					 json_sprintf("bad prefix \"%s\", want one such as "
-						      "203.0.113.0/24 or 2001:db8::/48",
-						      text ? text : ""));
+	what->n = json_array_size(prefixes);
+	if (!what->n || what->n > PREFIXES_MAX) {
+		snprintf(why, size, "this command wants \"prefixes\", 1 to %d of them", PREFIXES_MAX);
+		return -EINVAL;
 	}
-	return NULL;
+	for (size_t i = 0; i < what->n; i++) {
+		const char *text = json_string_value(json_array_get(prefixes, i));
+		int ret = text ? prefix_parse(&what->prefixes[i], text) : -EINVAL;
+
+		if (!ret)
+			continue;
+		if (ret == -EDOM)
+			snprintf(why, size, "prefix \"%.80s\" has bits set behind its length, want "
+				 "them 0", text);
+		else
+			snprintf(why, size, "bad prefix \"%.80s\", want one such as 203.0.113.0/24 "
+				 "or 2001:db8::/48", text ? text : "");
+		return ret;
+	}
+	return 0;
 }
 
-static json_t *read_request(const struct supervisor *supervisor, const json_t *request,
-			    struct acl_request *what)
+/* 0, or -errno with what is wrong in why. */
+static int read_request(const struct supervisor *supervisor, const json_t *request,
+			struct acl_request *what, char *why, size_t size)
 {
 	const char *command = json_string_value(json_object_get(request, "command"));
 	const char *listener = json_string_value(json_object_get(request, "listener"));
@@ -76,17 +80,23 @@ static json_t *read_request(const struct supervisor *supervisor, const json_t *r
 	json_int_t ms = json_integer_value(for_ms);
 
 	what->add = !strcmp(command, "acl-add");
-	if (what->add && (!action || (strcmp(action, "deny") && strcmp(action, "allow"))))
-		return error("acl-add wants an \"action\", deny or allow");
+	if (what->add && (!action || (strcmp(action, "deny") && strcmp(action, "allow")))) {
+		snprintf(why, size, "acl-add wants an \"action\", deny or allow");
+		return -EINVAL;
+	}
 	what->action = action && !strcmp(action, "allow") ? SLUICE_ACL_ALLOW : SLUICE_ACL_DENY;
-	if (for_ms && (!what->add || ms < 1 || (uint64_t)ms > FOR_MAX_MS))
-		return error("\"for_ms\" is for acl-add, from 1 to 366 days' milliseconds");
+	if (for_ms && (!what->add || ms < 1 || (uint64_t)ms > FOR_MAX_MS)) {
+		snprintf(why, size, "\"for_ms\" is for acl-add, and wants 1 to %llu (366 days)",
+			 FOR_MAX_MS);
+		return -EINVAL;
+	}
 	what->expires_ns = for_ms ? loop_now(&supervisor->loop) + (uint64_t)ms * NS_PER_MS : 0;
 	what->listener = listener ? control_acl_listener(supervisor->current.config, listener) : NULL;
-	if (listener && !what->listener)
-		return json_pack("{s:o}", "error",
-				 json_sprintf("there is no listener \"%s\"", listener));
-	return read_prefixes(request, what);
+	if (listener && !what->listener) {
+		snprintf(why, size, "there is no listener \"%.80s\"", listener);
+		return -ENOENT;
+	}
+	return read_prefixes(request, what, why, size);
 }
 
 /* Why an entry could not be deleted that no command made. */
@@ -145,14 +155,12 @@ static const char *note(const struct supervisor *supervisor)
 json_t *control_acl(struct supervisor *supervisor, const json_t *request)
 {
 	struct acl_request what;
-	char text[ADDR_TEXT_MAX];
-	json_t *wrong;
+	char text[ADDR_TEXT_MAX], why[256];
 
 	if (!kernel_is_on(&supervisor->kernel))
 		return error("the kernel side is off: nothing holds access lists");
-	wrong = read_request(supervisor, request, &what);
-	if (wrong)
-		return wrong;
+	if (read_request(supervisor, request, &what, why, sizeof(why)))
+		return error(why);
 	for (size_t i = 0; i < what.n; i++) {
 		int ret = change(supervisor, &what, &what.prefixes[i]);
 
