@@ -208,6 +208,12 @@ bench-flood: ## build, then a SYN flood: with cookies in XDP, without, with the 
 	@$(MAKE) --no-print-directory all
 	@SLUICE_BUILD=$(abspath $(BUILD)) bench/flood.sh
 
+.PHONY: bench-xdp
+bench-xdp: ## the gate's ns for every verdict, packets a second beside nftables (root; WRITE=1: into the docs)
+	@tools/deps.sh runtime build bench
+	@$(MAKE) --no-print-directory $(OUT)/bench/xdp_ns $(OUT)/bench/xdp_pps
+	@SLUICE_BUILD=$(abspath $(BUILD)) bench/xdp.sh $(if $(WRITE),--write) $(if $(QUICK),--quick)
+
 # Each selftests/fuzz/fuzz_*.c against the library, all built by clang with libFuzzer.
 FUZZ_SECONDS ?= 60
 FUZZ_FLAGS := -fsanitize=address,undefined -fno-sanitize-recover=all

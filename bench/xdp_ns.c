@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * xdp_ns.c - what the XDP gate costs a packet, in nanoseconds: BPF_PROG_TEST_RUN of the very program that
- * the daemon's loader loads, less the same run of an empty one. Prints lines "name ns" for make bench and
- * make bench-xdp; with --goals also what was aimed at. Attaches nothing and leaves nothing.
+ * the daemon's loader loads, less the same run of an empty one. Prints lines "name ns" for make bench; for
+ * make bench-xdp, with --table, a table with what was aimed at. Attaches nothing and leaves nothing.
  *
  * A frame that the gate changes is made what it was by a program in front, which hands on to the
  * gate by a tail call; the same program in front of an empty one is taken off. So the caches are as warm as
@@ -17,7 +17,7 @@
 
 static int empty_fd;
 static unsigned rounds = ROUNDS;
-static bool goals;
+static bool as_table;
 
 static int compare_doubles(const void *a, const void *b)
 {
@@ -48,10 +48,12 @@ static void print_line(const char *name, const char *note, double ns, unsigned g
 	char whole[128];
 
 	snprintf(whole, sizeof(whole), "%s%s", name, note);
-	printf("%-64s %7.1f", whole, ns);
-	if (goals && goal_ns)
-		printf("   (%u)", goal_ns);
-	printf("\n");
+	if (!as_table)
+		printf("%-64s %7.1f\n", whole, ns);
+	else if (goal_ns)
+		printf("| %s | %.0f | %u |\n", whole, ns, goal_ns);
+	else
+		printf("| %s | %.0f | |\n", whole, ns);
 	fflush(stdout);
 }
 
@@ -236,12 +238,14 @@ int main(int argc, char **argv)
 	for (int i = 1; i < argc; i++) {
 		if (!strcmp(argv[i], "--quick"))
 			rounds = 3;
-		if (!strcmp(argv[i], "--goals"))
-			goals = true;
+		if (!strcmp(argv[i], "--table"))
+			as_table = true;
 	}
 	if (!world_enter(tools))
 		return 77;
 	bench_open();
+	if (as_table)
+		printf("| what the gate meets | ns | at most |\n|---|---|---|\n");
 	empty_fd = bench_load_action(XDP_PASS);
 	for (size_t i = 0; i < SCENARIOS; i++)
 		print_line(scenarios[i].name, "", measure(&scenarios[i]), scenarios[i].goal_ns);
