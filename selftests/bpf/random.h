@@ -51,6 +51,15 @@ static inline uint64_t random_setting(const char *name, uint64_t otherwise)
 	return text && *text ? strtoull(text, NULL, 0) : otherwise;
 }
 
+/* Less, where the machine is that much slower (an emulated one: docs/TESTING.md). */
+static inline uint64_t random_scaled(uint64_t n)
+{
+	const char *slower = getenv("SLUICE_SLOWER");
+	double factor = slower ? strtod(slower, NULL) : 1;
+
+	return factor > 1 ? (uint64_t)((double)n / factor) : n;
+}
+
 /* From the environment, or another one each time. */
 static inline uint64_t random_seed(void)
 {

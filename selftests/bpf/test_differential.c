@@ -47,7 +47,8 @@ static void run_world(struct duel *duel, uint64_t seed, uint32_t frames)
 
 static void gate_and_model_agree_on_frames_by_chance(void **state)
 {
-	uint64_t seed = random_seed(), frames = random_setting("SLUICE_PACKETS", FRAMES_IN_CHECK);
+	uint64_t seed = random_seed();
+	uint64_t frames = random_setting("SLUICE_PACKETS", random_scaled(FRAMES_IN_CHECK));
 	struct duel *duel = world_begin();
 	uint64_t worlds = (frames + FRAMES_A_WORLD - 1) / FRAMES_A_WORLD;
 

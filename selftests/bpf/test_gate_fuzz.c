@@ -13,11 +13,12 @@
 static struct duel *duel;
 static uint64_t seed;
 static bool whole;
+static uint32_t steps; /* a sweep's, at most */
 
 /* The next value of a sweep: all of them, or about one in sixteen and the ends. */
 static uint32_t next_value(uint32_t value, uint32_t last)
 {
-	uint32_t step = whole ? 1 : 1 + random_below(31);
+	uint32_t step = whole ? 1 : 1 + random_below(steps);
 
 	return value < last && value + step > last ? last : value + step;
 }
@@ -189,7 +190,7 @@ static void sweep_chains(struct random_frame *frame, bool ipv4)
 
 	if (ipv4)
 		return;
-	for (uint32_t i = 0; i < (whole ? 20000u : 1000u); i++) {
+	for (uint32_t i = 0; i < (whole ? 20000u : (uint32_t)random_scaled(1000)); i++) {
 		uint32_t n = random_below(11), len;
 
 		ip[0] = 0x60;
@@ -277,6 +278,7 @@ static int begin(void **state)
 {
 	seed = random_seed();
 	whole = random_setting("SLUICE_FUZZ_WHOLE", 0);
+	steps = 31 * 1000 / (uint32_t)random_scaled(1000);
 	print_message("SLUICE_SEED=%llu\n", (unsigned long long)seed);
 	duel = world_begin();
 	return 0;
