@@ -359,6 +359,7 @@ def test_sources_shows_who_is_connected_and_what_speaks_against_them(
     assert table[1].split()[:2] == [bad, "2"]
     status = sluice.ctl.json("status")["penalties"]
     assert status["enabled"] and status["sources"] >= 2 and status["sources_max"] == 131072
+    assert "penalties    0 in force; " in sluice.ctl.raw("status").stdout
     client.run(close_held)
 
 

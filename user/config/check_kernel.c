@@ -107,7 +107,9 @@ static void check_unheld_keys(struct reporter *reporter, const struct node *mapp
 static void check_unheld(struct reporter *reporter, const struct config *config,
 			 const struct node *root)
 {
-	static const char *const kernel_keys[] = { "acl", "per_source", "strays", "events", NULL };
+	static const char *const kernel_keys[] = { "acl", "strays", "events", NULL };
+	/* Connections open at once are held by the workers as well. */
+	static const char *const source_keys[] = { "new_connections", NULL };
 	static const char *const listener_keys[] = { "new_connections", "syn_cookies",
 						     "syn_cookies_above", "acl", NULL };
 	const struct node *listeners = node_get(root, "listeners"), *item;
@@ -120,10 +122,30 @@ static void check_unheld(struct reporter *reporter, const struct config *config,
 	else
 		return;
 	check_unheld_keys(reporter, node_get(root, "kernel"), kernel_keys, without);
+	check_unheld_keys(reporter, node_get(node_get(root, "kernel"), "per_source"), source_keys,
+			  without);
 	if (!listeners)
 		return;
 	node_for_each(item, listeners)
 		check_unheld_keys(reporter, item, listener_keys, without);
+}
+
+/* Where a proxy stands in front, it is what all its clients' misbehaviour would count against. */
+static void check_penalties(struct reporter *reporter, const struct config *config,
+			    const struct node *root)
+{
+	const struct node *penalties = node_get(node_get(root, "kernel"), "penalties");
+
+	if (!penalties || config->kernel.penalties.n_never)
+		return;
+	for (size_t i = 0; i < config->n_listeners; i++) {
+		if (!config->listeners[i].trusted_hops)
+			continue;
+		report_warning(reporter, penalties->key_place,
+			       "penalties count against the proxies in front of a listener with "
+			       "trusted_hops, want their addresses under never");
+		return;
+	}
 }
 
 /* Defaults have the burst that they would have if they were written. */
@@ -164,5 +186,6 @@ void check_kernel(struct reporter *reporter, struct config *config, const struct
 			check_acl(reporter, &config->listeners[i++].acl, node_get(item, "acl"));
 	check_default_burst(&config->kernel.events);
 	check_cookies(reporter, config, listeners);
+	check_penalties(reporter, config, root);
 	check_unheld(reporter, config, root);
 }

@@ -221,8 +221,10 @@ static int enter(struct penalties *penalties, const struct penalty *wanted)
 	if (row == NONE)
 		return -ENOMEM;
 	penalty = &penalties->rows[row];
-	if (!penalty->since_ns)
+	if (penalty->until_ns <= wanted->since_ns) { /* a new one, or one that is over */
 		penalty->since_ns = wanted->since_ns;
+		penalty->level = 0;
+	}
 	if (wanted->until_ns > penalty->until_ns)
 		penalty->until_ns = wanted->until_ns;
 	if (wanted->level > penalty->level)
@@ -291,10 +293,16 @@ static void look_at(struct penalties *penalties, uint32_t row)
 void penalties_on_message(struct penalties *penalties, const struct channel_penalized *message)
 {
 	loop_refresh(&supervisor_of(penalties)->loop);
-	if (message->row != CHANNEL_PENALIZED_SOME) {
+	if (message->row == CHANNEL_PENALIZED_SOME)
+		penalties->some_untold = true;
+	else
 		look_at(penalties, message->row);
-		return;
-	}
+}
+
+/* The whole table is looked at once a second at most, whatever workers say. */
+static void look_at_all(struct penalties *penalties)
+{
+	penalties->some_untold = false;
 	for (uint32_t row = 0; row < SOURCES_MAX; row++)
 		if (state_load64(&source_at(state_of(penalties), row)->penalized_until_ns))
 			look_at(penalties, row);
@@ -483,6 +491,8 @@ void penalties_sweep(struct penalties *penalties, uint64_t now_ns)
 {
 	bool any = false;
 
+	if (penalties->some_untold)
+		look_at_all(penalties);
 	for (uint32_t row = penalties->n; row-- > 0;) {
 		if (penalties->rows[row].until_ns > now_ns)
 			continue;

@@ -40,6 +40,7 @@ struct penalties {
 	uint64_t given[SLUICE_EVIDENCE_MAX]; /* since the start */
 	uint64_t pushed_out;		     /* for want of room */
 	bool adopted;
+	bool some_untold; /* workers could not tell of each: the next sweep looks */
 	uint64_t random;
 	struct log_limit log_limit;
 };

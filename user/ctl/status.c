@@ -135,6 +135,18 @@ static void print_groups(const json_t *groups)
 	table_print(groups, columns);
 }
 
+static void print_penalties(const json_t *penalties)
+{
+	char active[FORMAT_MAX], sources[FORMAT_MAX];
+
+	if (!json_is_true(json_object_get(penalties, "enabled")) && !number_of(penalties, "active"))
+		return;
+	printf("%-12s %s in force; %s sources known, room for %llu\n", "penalties",
+	       format_count(number_of(penalties, "active"), active, sizeof(active)),
+	       format_count(number_of(penalties, "sources"), sources, sizeof(sources)),
+	       (unsigned long long)number_of(penalties, "sources_max"));
+}
+
 /* What an operator must not overlook. */
 static void print_panics(const json_t *groups)
 {
@@ -192,6 +204,7 @@ int ctl_status(const struct ctl *ctl)
 		print_kernel(json_object_get(status, "kernel"));
 		print_traffic(status);
 		print_counts(json_object_get(status, "events"));
+		print_penalties(json_object_get(status, "penalties"));
 		print_panics(json_object_get(status, "groups"));
 		print_groups(json_object_get(status, "groups"));
 		print_verdicts(json_object_get(status, "verdicts"));

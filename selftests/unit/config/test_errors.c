@@ -541,7 +541,12 @@ static void limits_that_nothing_holds_are_warned_of(void **state)
 		{ TOP("kernel: {mode: off, interfaces: [{name: a}], acl: {deny: []}, per_source: "
 		      "{new_connections: 1/s}}"),
 		  "f:1:46: warning: acl has no effect with kernel mode off\n"
-		  "f:1:63: warning: per_source has no effect with kernel mode off\n" },
+		  "f:1:76: warning: new_connections has no effect with kernel mode off\n" },
+		{ TOP("kernel: {mode: off, per_source: {connections: 5, ipv4_prefix: 24}}"), "" },
+		{ "kernel: {penalties: {}}\n" IN_LISTENER("  trusted_hops: 1"),
+		  "f:1:10: warning: penalties count against the proxies in front of a listener with "
+		  "trusted_hops, want their addresses under never\n" },
+		{ "kernel: {penalties: {never: [192.0.2.0/24]}}\n" IN_LISTENER("  trusted_hops: 1"), "" },
 		{ TOP("kernel: {strays: {rate: 1/s}, events: {}, penalties: {}}"),
 		  "f:1:10: warning: strays has no effect without kernel interfaces\n"
 		  "f:1:31: warning: events has no effect without kernel interfaces\n" },

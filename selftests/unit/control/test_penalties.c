@@ -138,6 +138,7 @@ static void what_a_worker_tells_is_entered(void **state)
 	assert_int_equal(supervisor->state.switches->packets_until_ns, 0);
 	/* Told twice it is the same. */
 	tell(CHANNEL_PENALIZED_SOME);
+	penalties_sweep(penalties(), now());
 	assert_int_equal(penalties()->n, 1);
 	assert_int_equal(penalties()->given[SLUICE_EVIDENCE_ABUSE], 1);
 	penalties_sweep(penalties(), until_ns - 1);
@@ -156,6 +157,8 @@ static void more_than_could_be_told_is_found(void **state)
 		offend(text);
 	}
 	tell(CHANNEL_PENALIZED_SOME);
+	assert_int_equal(penalties()->n, 0);
+	penalties_sweep(penalties(), now());
 	assert_int_equal(penalties()->n, 100);
 	assert_non_null(find("2001:db8:0:64::7"));
 }
@@ -192,6 +195,20 @@ static void claims_that_the_configuration_would_not_give_are_refused(void **stat
 	way->penalized_until_ns = now() + NS_PER_S;
 	tell(row);
 	assert_int_equal(penalties()->n, 0);
+}
+
+static void a_second_penalty_before_the_first_was_swept_is_a_new_one(void **state)
+{
+	struct addr addr = ip("192.0.2.8");
+	uint32_t row;
+
+	penalties_penalize(penalties(), &addr, 1, SLUICE_PENALTY_PACKETS);
+	loop_refresh(&supervisor->loop);
+	row = offend("192.0.2.8");
+	tell(row);
+	assert_int_equal(penalties()->n, 1);
+	assert_int_equal(find("192.0.2.8")->level, SLUICE_PENALTY_CONNECTIONS);
+	assert_int_equal(find("192.0.2.8")->since_ns, now());
 }
 
 static void without_penalties_in_the_configuration_no_worker_gives_any(void **state)
@@ -288,6 +305,7 @@ int main(void)
 		TEST(what_a_worker_tells_is_entered),
 		TEST(more_than_could_be_told_is_found),
 		TEST(claims_that_the_configuration_would_not_give_are_refused),
+		TEST(a_second_penalty_before_the_first_was_swept_is_a_new_one),
 		TEST(without_penalties_in_the_configuration_no_worker_gives_any),
 		TEST(by_command_a_penalty_is_given_replaced_and_taken_back),
 		TEST(a_new_configuration_ends_what_it_does_not_want),
