@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: MIT
 """sluicectl top in a real terminal: what it shows, its keys, its sizes, its ends."""
 import json
-import os
+import re
 import signal
-import time
 
 import pytest
 
@@ -30,7 +29,8 @@ def sluice(lab, daemons, servers):
     config = lab.config(servers)
     if lab.kernel_refused:
         return daemons(config, "off")
-    config.setdefault("kernel", {})["acl"] = {"deny": [f"{DENIED}/32"]}
+    config.setdefault("kernel", {}).update(acl={"deny": [f"{DENIED}/32"]},
+                                           per_source={"connections": 500})
     return daemons(config, "native")
 
 
@@ -93,7 +93,15 @@ def test_source_that_is_dropped_is_named_with_its_rate_and_one_under_a_penalty(
     assert sluice.ctl.raw("penalize", "198.18.7.7", "--for", "1m").returncode == 0
     lines = terminal.wait(has("198.18.7.7"), 5, "the penalty is there")
     row = next(l for l in lines if l.startswith("198.18.7.7"))
-    assert "penalty (connections)" in row and "s" in row.split()[3]
+    assert "penalty (connections)" in row and re.search(r" [1-5][0-9]s ", row)
+    client.run(calls.unary, lab.target(tag="connected"))
+    connected = lab.world.client_addresses[0]
+
+    def is_connected(lines):
+        row = next((line.split() for line in lines if line.startswith(f"{connected} ")), None)
+        return row and row[3] not in "-0"
+
+    terminal.wait(is_connected, 5, "who is connected is there, with how many connections")
     assert sluice.ctl.raw("pardon", "198.18.7.7").returncode == 0
     terminal.wait(lambda lines: not has("198.18.7.7")(lines), 5, "it is gone")
     terminal.keys("q")

@@ -384,8 +384,8 @@ static const char *const help[] = {
 	"q                quit",
 	"",
 	"Red is what wants a look: drops, backends that are down, groups without a live one.",
-	"SOURCES: who the gate drops, estimated from sampled events (kernel.events), and who is",
-	"under a penalty, counted. SEEN: events, or packets dropped for the penalty.",
+	"SOURCES: whom the gate drops, estimated from sampled events (kernel.events); who is under",
+	"a penalty, counted; who has most connections. SEEN: events, or packets dropped for it.",
 };
 
 static int put_help(struct top_lines *lines, int width)

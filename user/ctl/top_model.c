@@ -26,6 +26,7 @@ static const struct answer {
 	{ "backends", { "group", "address" }, { "calls", "failures" } },
 	{ "workers", { "slot", "pid" }, { "calls", "calls_failed", "accepted", "handshakes" } },
 	{ "penalties", { "source" }, { "dropped" } },
+	{ "sources", { "source" }, { 0 } },
 };
 #define ANSWERS (sizeof(answers) / sizeof(answers[0]))
 
@@ -171,9 +172,36 @@ static void add_drops(json_t *listeners)
 	}
 }
 
-/* Sources: those that the gate drops, as the sample has it, and those under a penalty. */
+/* What the workers know of a source, beside what the gate does with it where that has a row. */
+static void add_connected(json_t *rows, const json_t *connected)
+{
+	json_t *index = json_object();
+
+	for (size_t i = 0; i < json_array_size(rows); i++) {
+		json_t *row = json_array_get(rows, i);
+
+		json_object_set_nocheck(index, json_string_value(json_object_get(row, "source")), row);
+	}
+	for (size_t i = 0; i < json_array_size(connected); i++) {
+		const json_t *source = json_array_get(connected, i);
+		const char *name = json_string_value(json_object_get(source, "source"));
+		json_t *row = name ? json_object_get(index, name) : NULL;
+
+		if (!row) {
+			row = json_pack("{s:O, s:O}", "source", json_object_get(source, "source"),
+					"why", json_object_get(source, "reason"));
+			json_array_append_new(rows, row);
+		}
+		json_object_set(row, "connections", json_object_get(source, "connections"));
+		json_object_set(row, "points", json_object_get(source, "points"));
+	}
+	json_decref(index);
+}
+
+/* Sources: those that the gate drops, as the sample has it, those under a penalty, and those with most
+ * connections. */
 static json_t *source_rows(struct top_model *model, const json_t *verdicts,
-			   const json_t *penalties, double seconds)
+			   const json_t *penalties, const json_t *connected, double seconds)
 {
 	double rates[VERDICT_MAX] = { 0 };
 	json_t *rows = json_array();
@@ -201,6 +229,7 @@ static json_t *source_rows(struct top_model *model, const json_t *verdicts,
 					json_object_get(row, "left_seconds")));
 	}
 	top_sources_rows(&model->sources, rows);
+	add_connected(rows, connected);
 	return rows;
 }
 
@@ -268,7 +297,8 @@ int top_model_sample(struct top_model *model)
 	add_drops(json_object_get(all, "listeners"));
 	json_object_set_new(all, "sources",
 			    source_rows(model, json_object_get(all, "verdicts"),
-					json_object_get(all, "penalties"), seconds));
+					json_object_get(all, "penalties"),
+					json_object_get(all, "sources"), seconds));
 	json_decref(model->now);
 	model->now = all;
 	model->now_ms = now_ms;

@@ -148,10 +148,12 @@ const struct top_table top_tables[TOP_VIEWS] = {
 			{ "SOURCE", "source", TOP_TEXT, 46 },
 			{ "DROPPED/S", "per_second", TOP_RATE, 12 },
 			{ "SEEN", "total", TOP_COUNT, 12 },
+			{ "CONNS", "connections", TOP_COUNT, 9 },
+			{ "POINTS", "points", TOP_COUNT, 9 },
 			{ "LEFT", "left_seconds", TOP_SECONDS, 8 },
 			{ "WHY", "why", TOP_TEXT, 60 },
 		},
-		.sort = 1, .style = source_style, .none = "no source was dropped",
+		.sort = 1, .style = source_style, .none = "no source was dropped, and none is counted",
 	},
 };
 
