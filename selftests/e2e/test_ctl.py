@@ -215,13 +215,15 @@ def test_a_second_daemon_on_the_same_socket_is_refused(lab, sluice, client):
 
 @pytest.mark.parametrize("name", sorted(p.name for p in (REPO / "examples").glob("*.yaml")))
 def test_examples_are_accepted(lab, sluice, name):
-    """As they stand, but for the certificates and interfaces, which are this machine's."""
+    """As they stand, but for certificates, interfaces and lists, which are this machine's."""
     text = (pathlib.Path(REPO) / "examples" / name).read_text(encoding="utf-8")
     for key, path, name_there in re.findall(r"(\w+): ([\w/]*tls/([\w.-]+))", text):
         certificate = lab.rsa_certificate if name_there.startswith("rsa") else lab.certificate
         here = certificate.key if key == "key" else certificate.chain
         text = text.replace(f"{key}: {path}", f"{key}: {here}")
     text = text.replace("eth0", "lo").replace("eth1", "lo")
+    (sluice.folder / "deny.txt").write_text("192.0.2.99\n", encoding="ascii")
+    text = text.replace("/etc/sluice/acl/", "")
     path = sluice.folder / name
     path.write_text(text, encoding="utf-8")
     done = run(os.path.join(lab.build, "sluiced"), "--check", path, check=False)

@@ -49,7 +49,7 @@ static bool acl_grow(struct reporter *reporter, struct acl_half *half, size_t mo
 	return true;
 }
 
-/* The line's one word; false: blank. Words beyond out are cut, which makes them no prefix. */
+/* The line's one word; false: blank. One beyond out, or with a NUL in it, is made no prefix. */
 static bool acl_word(const char *line, size_t len, char out[SYSTEM_ACL_TOKEN_MAX],
 		     uint32_t *ret_column)
 {
@@ -67,6 +67,8 @@ static bool acl_word(const char *line, size_t len, char out[SYSTEM_ACL_TOKEN_MAX
 	n = len - start < SYSTEM_ACL_TOKEN_MAX ? len - start : SYSTEM_ACL_TOKEN_MAX - 1;
 	memcpy(out, line + start, n);
 	out[n] = '\0';
+	for (char *nul = out; (nul = memchr(nul, '\0', (size_t)(out + n - nul))); nul++)
+		*nul = '?';
 	*ret_column = (uint32_t)start + 1;
 	return true;
 }

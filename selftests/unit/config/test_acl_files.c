@@ -167,6 +167,39 @@ static void repeated_lines_cost_no_more_than_others(void **state)
 	assert_true(clock() - begun < 10 * CLOCKS_PER_SEC); /* 45 billion comparisons take longer */
 }
 
+/* Pieces of lists and noise in any order: read or refused by line, and nothing else happens. */
+static void noise_is_refused_by_line(void **state)
+{
+	static const char *const pieces[] = { "10.0.0.0/8", "::/0", "fd00::1", "#", "\n", "\n", "\n",
+					      " ", "\t", "\r", "/", "/33", ":", "::ffff:1.2.3.4",
+					      "\xff", "999", "-1", "deny", ",", "[", "0" };
+	const char *folder = *state;
+	uint64_t random = 1;
+
+	pem_make(folder, "ec", 0, -1, 90, NULL);
+	pem_write_text(pem_path(folder, "sluice.yaml"), KERNEL("deny_files: [noise.txt]"));
+	for (unsigned round = 0; round < 300; round++) {
+		struct config_report report = { 0 };
+		FILE *file = fopen(pem_path(folder, "noise.txt"), "w");
+		struct config *config;
+
+		for (unsigned i = 0; i < round % 50; i++) {
+			random = random * 6364136223846793005ull + 1442695040888963407ull;
+			if (random >> 60 == 0)
+				fputc(0, file);
+			fputs(pieces[(random >> 33) % (sizeof(pieces) / sizeof(pieces[0]))], file);
+		}
+		assert_int_equal(fclose(file), 0);
+		config = load(pem_path(folder, "sluice.yaml"), &report);
+		assert_int_equal(config == NULL, report.errors > 0);
+		for (const char *line = report.text; line && *line; line = strchr(line, '\n') + 1)
+			if (!strstr(line, "noise.txt:"))
+				fail_msg("%s", line);
+		config_unref(config);
+		config_report_done(&report);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -176,6 +209,7 @@ int main(void)
 		cmocka_unit_test(a_listener_has_files_of_its_own),
 		cmocka_unit_test(a_million_addresses_and_100k_prefixes_fit),
 		cmocka_unit_test(repeated_lines_cost_no_more_than_others),
+		cmocka_unit_test(noise_is_refused_by_line),
 	};
 
 	return cmocka_run_group_tests(tests, pem_setup, pem_teardown);
