@@ -233,7 +233,7 @@ static int enter(struct penalties *penalties, const struct penalty *wanted)
 	penalty->count = wanted->count;
 	err = tell_xdp(penalties, penalty);
 	raise_hints(penalties, penalty);
-	if (err)
+	if (err && log_limit_allow(&penalties->log_limit, now_of(penalties), LOGS_A_SECOND))
 		log_error("cannot put a penalty into the maps", F_ERR(err));
 	return err;
 }

@@ -15,7 +15,8 @@
 #include "proxy/worker.h"
 #include "shared/channel.h"
 
-/* Calls over a limit that are told at once; fewer wait for the connection's next look. */
+/* Calls are told at once where the last ones were told so long ago, and wait for others else. */
+#define TELL_NS		  (1 * NS_PER_S)
 #define OVER_LIMIT_BUNDLE 16
 
 static const struct config_kernel *kernel_of(const struct worker *worker)
@@ -184,6 +185,7 @@ void evidence_flush(struct downstream *downstream)
 	uint32_t good = downstream->good_calls, over = downstream->over_limit;
 
 	downstream->good_calls = downstream->over_limit = 0;
+	downstream->told_ns = now_of(worker);
 	if (downstream->source == SOURCE_NONE || !kernel_of(worker)->penalties.enabled)
 		return;
 	if (good)
@@ -193,9 +195,21 @@ void evidence_flush(struct downstream *downstream)
 		evidence_add(downstream, SLUICE_EVIDENCE_OVER_LIMIT, over);
 }
 
+static bool is_due(const struct downstream *downstream)
+{
+	return now_of(downstream->worker) - downstream->told_ns >= TELL_NS;
+}
+
+void evidence_good(struct downstream *downstream)
+{
+	downstream->good_calls++;
+	if (downstream->source != SOURCE_NONE && is_due(downstream))
+		evidence_flush(downstream);
+}
+
 void evidence_over_limit(struct downstream *downstream)
 {
-	if (++downstream->over_limit >= OVER_LIMIT_BUNDLE)
+	if (++downstream->over_limit >= OVER_LIMIT_BUNDLE || is_due(downstream))
 		evidence_flush(downstream);
 }
 

@@ -14,6 +14,7 @@
 #include "proxy/breaker.h"
 #include "proxy/deadline.h"
 #include "proxy/downstream.h"
+#include "proxy/evidence.h"
 #include "proxy/health_service.h"
 #include "proxy/mirror.h"
 #include "proxy/reply.h"
@@ -124,7 +125,7 @@ void stream_down_closed(struct stream *stream, bool in_order)
 	else if (stream->grpc_status >= 0 && stream->grpc_status < GRPC_STATUS_COUNT)
 		worker_count(&worker->stats->calls_ended[stream->grpc_status]);
 	if (finished && !stream->grpc_status)
-		stream->client->good_calls++;
+		evidence_good(stream->client);
 	stream_detach_up(stream, H2_CANCEL);
 	breaker_leave(stream);
 	if (stream->mirror)

@@ -252,15 +252,23 @@ static void good_calls_and_calls_over_a_limit_are_told_in_bundles(void **state)
 	int a = raw_client(up, sizeof(up) - 1);
 
 	downstream = list_first(&relay.worker.downstreams, struct downstream, link);
-	downstream->good_calls = 30;
+	/* The first is told at once, what comes within a second of it waits. */
+	evidence_good(downstream);
+	assert_int_equal(row()->good, 1 * SOURCE_POINT);
+	for (int i = 0; i < 29; i++)
+		evidence_good(downstream);
+	assert_int_equal(row()->good, 1 * SOURCE_POINT);
 	for (int i = 0; i < 15; i++)
 		evidence_over_limit(downstream);
 	assert_int_equal(row()->points, 0);
-	assert_int_equal(row()->good, 0);
 	evidence_over_limit(downstream);
 	assert_int_equal(row()->points, 16 * SOURCE_POINT);
 	assert_int_equal(row()->good, 30 * SOURCE_POINT);
-	downstream->good_calls = 5;
+	downstream->told_ns -= NS_PER_S;
+	evidence_good(downstream);
+	assert_int_equal(row()->good, 31 * SOURCE_POINT);
+	for (int i = 0; i < 4; i++)
+		evidence_good(downstream);
 	evidence_over_limit(downstream);
 	close(a);
 	RELAY_UNTIL(list_empty(&relay.worker.downstreams));
