@@ -303,7 +303,7 @@ static int find_out(void **state)
 		return -1;
 	bpf = open_with(true, 50, false);
 	if (bpf_attach_xdp(bpf, "v0", XDP_MODE_AUTO, &used, why_not, sizeof(why_not)))
-		fail_msg("%s", why_not);
+		fail_msg("%s\n%s", why_not, bpf_library_log());
 	can_chain = bpf_xdp_chain_now(bpf, "v0", chain, sizeof(chain));
 	bpf_close(bpf, false);
 	return clean(state);

@@ -20,7 +20,7 @@
 
 #include "control/bpf_loader_impl.h"
 #include "sluice/trace.h" /* before the skeleton, which has one in it */
-#include "gate.skel.h"
+#include "gate_chain.skel.h"
 
 #define DISPATCHER_OBJECT "xdp-dispatcher.o"
 #define DISPATCHER_PASS	  "xdp_pass"
@@ -221,24 +221,26 @@ static bool mode_fits(enum config_xdp_mode wanted, enum xdp_attach_mode is)
 
 /* Attach */
 
-/* A second instance of the gate on the same maps: a program in a dispatcher is of another type. */
-static struct gate_bpf *open_gate(const struct bpf *bpf)
+/* A second gate on the same maps: a program in a dispatcher is of another type. */
+static struct gate_chain_bpf *open_gate(const struct bpf *bpf)
 {
 	static const char *const names[MAPS] = {
 #define MAP_NAME(name, adopted) #name,
 		BPF_LOADER_MAPS(MAP_NAME)
 #undef MAP_NAME
 	};
-	struct gate_bpf *gate = gate_bpf__open();
+	struct gate_chain_bpf *gate = gate_chain_bpf__open();
 	int err = 0;
 
 	for (unsigned i = 0; gate && i < MAPS && !err; i++)
 		err = bpf_map__reuse_fd(bpf_object__find_map_by_name(gate->obj, names[i]),
 					bpf->maps[i]);
+	if (gate && !err && sizeof(*gate->bss) > bpf->gate_data_bytes)
+		err = -EINVAL;
 	if (gate && !err)
 		err = bpf_map__reuse_fd(gate->maps.bss, bpf->gate_data_fd);
 	if (gate && err) {
-		gate_bpf__destroy(gate);
+		gate_chain_bpf__destroy(gate);
 		errno = -err;
 		return NULL;
 	}
@@ -248,16 +250,22 @@ static struct gate_bpf *open_gate(const struct bpf *bpf)
 static int attach_program(struct xdp_program *program, int ifindex, enum config_xdp_mode mode,
 			  enum xdp_attach_mode present)
 {
-	int err;
+	char native_said[sizeof(said)];
+	int err, native_err;
 
 	if (present != XDP_MODE_UNSPEC) /* a dispatcher's mode stays */
 		return xdp_program__attach(program, ifindex, present, 0);
-	err = mode == XDP_MODE_GENERIC ?
-		      -EOPNOTSUPP :
-		      xdp_program__attach(program, ifindex, LIBXDP_MODE_NATIVE, 0);
-	if (err && mode != XDP_MODE_NATIVE)
-		err = xdp_program__attach(program, ifindex, XDP_MODE_SKB, 0);
-	return err;
+	if (mode == XDP_MODE_GENERIC)
+		return xdp_program__attach(program, ifindex, XDP_MODE_SKB, 0);
+	native_err = xdp_program__attach(program, ifindex, LIBXDP_MODE_NATIVE, 0);
+	if (!native_err || mode == XDP_MODE_NATIVE)
+		return native_err;
+	memcpy(native_said, said, sizeof(said));
+	err = xdp_program__attach(program, ifindex, XDP_MODE_SKB, 0);
+	if (!err)
+		return 0;
+	memcpy(said, native_said, sizeof(said)); /* what went wrong first is the reason */
+	return native_err;
 }
 
 /* In the place of the pin of an earlier run, in one step. */
@@ -301,7 +309,7 @@ static int confirm(struct xdp_program *program, int ifindex)
 	return -ENOSYS;
 }
 
-static int attach_gate(const struct bpf *bpf, struct gate_bpf *gate, int ifindex,
+static int attach_gate(const struct bpf *bpf, struct gate_chain_bpf *gate, int ifindex,
 		       enum config_xdp_mode mode, enum xdp_attach_mode present, const char *pin)
 {
 	DECLARE_LIBXDP_OPTS(xdp_program_opts, options, .obj = gate->obj, .prog_name = "gate");
@@ -339,7 +347,7 @@ int bpf_loader_chain_attach(const struct bpf *bpf, int ifindex, enum config_xdp_
 	enum xdp_attach_mode present = on ? xdp_multiprog__attach_mode(on) : XDP_MODE_UNSPEC;
 	bool ours = on && contains(on, pinned_id(pin)) && is_of_this_run(bpf, pin);
 	int programs = on ? xdp_multiprog__program_count(on) : 0, err;
-	struct gate_bpf *gate;
+	struct gate_chain_bpf *gate;
 
 	xdp_multiprog__close(on);
 	if (on && !mode_fits(mode, present)) {
@@ -361,7 +369,7 @@ int bpf_loader_chain_attach(const struct bpf *bpf, int ifindex, enum config_xdp_
 	if (err)
 		bpf_loader_why(why, why_size, "libxdp cannot put the gate into a dispatcher: %s%s%s",
 			       strerror(-err), said[0] ? ": " : "", said);
-	gate_bpf__destroy(gate);
+	gate_chain_bpf__destroy(gate);
 	return err;
 }
 
