@@ -25,15 +25,20 @@
 #define CLONE_ROWS 8
 #define FRAME_MAX  128
 
-/* The maps that the programs write to. Those that throw rows away are plain here: no row of one packet
- * may be lost. */
-static const struct clone {
-	enum bpf_loader_map map;
-	enum bpf_map_type type; /* 0: as it is */
-} clones[] = {
-	{ MAP_sources, BPF_MAP_TYPE_HASH }, { MAP_strays, BPF_MAP_TYPE_HASH },
-	{ MAP_penalties, BPF_MAP_TYPE_HASH }, { MAP_switches, 0 }, { MAP_events, 0 },
-	{ MAP_listener_times, 0 }, { MAP_listener_stats, 0 }, { MAP_verdicts, 0 },
+/* What becomes of each map. Whoever adds one has to say: what is not named here is made anew, empty, so
+ * that nothing live is written by mistake. */
+enum sharing {
+	SHARE_FRESH,
+	SHARE_LIVE,  /* neither program writes to it */
+	SHARE_CLONE, /* like fresh; rows of the packet are copied in. Throws none away: a plain table */
+};
+static const enum sharing sharing[MAPS] = {
+	[MAP_listeners] = SHARE_LIVE, [MAP_sockets] = SHARE_LIVE, [MAP_workers] = SHARE_LIVE,
+	[MAP_groups] = SHARE_LIVE, [MAP_backends] = SHARE_LIVE, [MAP_routes] = SHARE_LIVE,
+	[MAP_call_limits] = SHARE_LIVE, [MAP_acls] = SHARE_LIVE, [MAP_acl_exact] = SHARE_LIVE,
+	[MAP_acl_v4] = SHARE_LIVE, [MAP_acl_v6] = SHARE_LIVE, [MAP_vips] = SHARE_LIVE,
+	[MAP_source_states] = SHARE_LIVE, [MAP_meta] = SHARE_LIVE,
+	[MAP_sources] = SHARE_CLONE, [MAP_strays] = SHARE_CLONE, [MAP_penalties] = SHARE_CLONE,
 };
 
 static const char *const map_names[MAPS] = {
@@ -42,38 +47,23 @@ static const char *const map_names[MAPS] = {
 #undef MAP_NAME
 };
 
-static const struct clone *find_clone(enum bpf_loader_map map)
-{
-	for (size_t i = 0; i < sizeof(clones) / sizeof(clones[0]); i++)
-		if (clones[i].map == map)
-			return &clones[i];
-	return NULL;
-}
-
-static int shape_clone(struct bpf_map *map, const struct clone *clone)
-{
-	int err = 0;
-
-	if (clone->type) {
-		err = bpf_map__set_type(map, clone->type);
-		if (!err)
-			err = bpf_map__set_max_entries(map, CLONE_ROWS);
-	} else if (clone->map == MAP_events) {
-		err = bpf_map__set_max_entries(map, (__u32)sysconf(_SC_PAGESIZE));
-	}
-	return err;
-}
-
-/* Before an object is loaded: the live maps, and clones of what it writes to. */
+/* Before an object is loaded: the live maps, and others in the place of those that it writes to. */
 static int share_maps(const struct bpf *bpf, struct bpf_object *object)
 {
 	int err = 0;
 
 	for (unsigned i = 0; i < MAPS && !err; i++) {
 		struct bpf_map *map = bpf_object__find_map_by_name(object, map_names[i]);
-		const struct clone *clone = find_clone(i);
 
-		err = clone ? shape_clone(map, clone) : bpf_map__reuse_fd(map, bpf->maps[i]);
+		if (sharing[i] == SHARE_LIVE) {
+			err = bpf_map__reuse_fd(map, bpf->maps[i]);
+		} else if (sharing[i] == SHARE_CLONE) {
+			err = bpf_map__set_type(map, BPF_MAP_TYPE_HASH);
+			if (!err)
+				err = bpf_map__set_max_entries(map, CLONE_ROWS);
+		} else if (i == MAP_events) {
+			err = bpf_map__set_max_entries(map, (__u32)sysconf(_SC_PAGESIZE));
+		}
 	}
 	return err;
 }
