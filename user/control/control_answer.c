@@ -156,7 +156,7 @@ static json_t *kernel_state(const struct supervisor *supervisor)
 					  kernel->interfaces[i].chain : "",
 				  "note", known ? kernel->interfaces[i].why : ""));
 	}
-	return json_pack("{s:s, s:s, s:b, s:s, s:s, s:o, s:o*}", "mode",
+	return json_pack("{s:s, s:s, s:b, s:s, s:s, s:o, s:i, s:o*}", "mode",
 			 kernel_is_on(kernel) ? "on" : "off", "configured",
 			 NAME_OF(mode_names, (unsigned)config->kernel.mode), "sk_lookup",
 			 kernel->sk_lookup, "note", kernel->why, "pin_path",
