@@ -149,6 +149,49 @@ def test_entries_by_command_hold_at_once_and_over_reloads_until_they_end(lab, cl
     assert entries(sluice, "--listener", "other") == []
 
 
+def test_entries_by_command_follow_a_listener_to_another_address(lab, client, sluice):
+    four = lab.world.client_addresses
+    listener = next(r for r in sluice.config["listeners"] if r["name"] == "other")
+    before = listener["address"]
+    text(sluice, "acl", "add", four[0], "--listener", "other")
+    listener["address"] = before.replace("444", "445")
+    sluice.reload()
+    assert client.run(knock, (lab.world.lb.address, 445), four[0]) == "silent"
+    assert client.run(knock, (lab.world.lb.address, 445), four[1]) == "open"
+    assert [r["prefix"] for r in entries(sluice, "--listener", "other")] == [f"{four[0]}/32"]
+    listener["address"] = before
+    sluice.reload()
+    assert client.run(knock, (lab.world.lb.address, 444), four[0]) == "silent"
+    text(sluice, "acl", "del", four[0], "--listener", "other")
+    assert client.run(knock, (lab.world.lb.address, 444), four[0]) == "open"
+
+
+def test_a_reload_that_fails_at_its_last_step_leaves_the_lists(lab, client, sluice):
+    """An interface with somebody else's program is refused after the lists were swapped."""
+    four = lab.world.client_addresses
+    address = (lab.world.lb.address, 443)
+    run = lab.world.lb.run
+    run("ip", "link", "add", "theirs0", "type", "veth", "peer", "name", "theirs1")
+    run("ip", "link", "set", "dev", "theirs0", "up", "xdpgeneric", "obj",
+        os.path.join(lab.build, "bpf", "xdp_pass.bpf.o"), "sec", "xdp")
+    interfaces = sluice.config["kernel"]["interfaces"]
+    try:
+        set_acl(sluice, deny=[f"{four[1]}/32"])
+        text(sluice, "acl", "add", "192.0.2.1")
+        sluice.config["kernel"]["acl"] = {"deny": [f"{four[0]}/32"]}
+        sluice.config["kernel"]["interfaces"] = [*interfaces, {"name": "theirs0"}]
+        sluice.write()
+        done = sluice.ctl.raw("reload")
+        assert done.returncode == 1, done.stdout
+        assert client.run(knock, address, four[0]) == "open"
+        assert client.run(knock, address, four[1]) == "silent"
+        assert sorted((r["prefix"], r["origin"]) for r in entries(sluice)) == sorted([
+            ("192.0.2.1/32", "command"), (f"{four[1]}/32", "config")])
+    finally:
+        sluice.config["kernel"]["interfaces"] = interfaces
+        run("ip", "link", "del", "theirs0")
+
+
 @pytest.mark.parametrize("arguments,expected", [
     (("add", "10.0.0.0/33"), 'bad prefix "10.0.0.0/33"'),
     (("add", "10.0.0.1/8"), "bits set behind its length"),

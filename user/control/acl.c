@@ -3,6 +3,7 @@
  * acl.c - see acl.h. Each list's edits are a sorted array: they are found by halving, and thousands
  * of them are moved in less time than one system call takes.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -107,6 +108,30 @@ struct bpf_acl_edit *acls_set(struct acls *acls, uint32_t list, const struct bpf
 	acls->n++;
 	acl_note_expiry(acls, edit->expires_ns);
 	return &edits->items[at];
+}
+
+int acls_follow(struct acls *acls, uint32_t list, const char *name)
+{
+	struct acl_edits *to = &acls->lists[list];
+
+	for (uint32_t i = 1; i < SLUICE_MAX_ACLS; i++) {
+		const struct acl_edits *from = &acls->lists[i];
+
+		if (i == list || !from->n || strcmp(from->name, name))
+			continue;
+		free(to->items);
+		to->items = malloc(from->n * sizeof(*to->items));
+		if (!to->items) {
+			to->cap = 0;
+			return -ENOMEM;
+		}
+		memcpy(to->items, from->items, from->n * sizeof(*to->items));
+		to->n = to->cap = from->n;
+		memcpy(to->name, from->name, sizeof(to->name));
+		acls->n += to->n;
+		break;
+	}
+	return 0;
 }
 
 void acls_remove(struct acls *acls, uint32_t list, struct bpf_acl_edit *edit)

@@ -19,6 +19,7 @@
 struct acl_edits {
 	struct bpf_acl_edit *items; /* in the order of acl_order */
 	size_t n, cap;
+	char name[SLUICE_NAME_MAX]; /* of the listener that has the edits; "" for the global list */
 	uint64_t in_force; /* acls_fingerprint of the config's list that is; 0: not known */
 };
 
@@ -39,6 +40,9 @@ uint64_t acls_fingerprint(const struct acls *acls, const struct config_acl *acl)
 struct bpf_acl_edit *acls_find(const struct acls *acls, uint32_t list, const struct prefix *prefix);
 /* Enters or changes it. NULL: no memory, or ACL_EDITS_MAX are there. */
 struct bpf_acl_edit *acls_set(struct acls *acls, uint32_t list, const struct bpf_acl_edit *edit);
+/* The edits of a listener of this name, known under another number, become list's too, which has none.
+ * 0 or -ENOMEM. */
+int acls_follow(struct acls *acls, uint32_t list, const char *name);
 void acls_remove(struct acls *acls, uint32_t list, struct bpf_acl_edit *edit);
 /* All of a list, and what is known of it. */
 void acls_forget(struct acls *acls, uint32_t list);

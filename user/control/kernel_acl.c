@@ -6,6 +6,7 @@
 #include "control/kernel_acl.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -72,7 +73,16 @@ static int guard(struct kernel *kernel, const struct config_listener *listener,
 	uint32_t id = list_of(listener);
 	struct acl_edits *edits = &kernel->acls.lists[id];
 
-	/* What a killed run left in the maps is not known, unless it is nothing. */
+	/* The same listener on another address has another number. */
+	if (listener && !edits->n) {
+		int ret = acls_follow(&kernel->acls, id, listener->name);
+
+		if (ret)
+			return ret;
+		if (edits->n)
+			edits->in_force = 0;
+	}
+	/* At first nothing is known, but that an empty list is empty. */
 	if (!edits->in_force && is_empty(kernel, id, acl) && bpf_acl_is_empty(kernel->bpf, id))
 		edits->in_force = acls_fingerprint(&kernel->acls, acl);
 	if (edits->in_force && edits->in_force == acls_fingerprint(&kernel->acls, acl))
@@ -89,6 +99,14 @@ int kernel_acl_guard(struct kernel *kernel, const struct config *config)
 	return ret;
 }
 
+static bool has_listener(const struct config *config, const char *name)
+{
+	for (size_t i = 0; i < config->n_listeners; i++)
+		if (!strcmp(config->listeners[i].name, name))
+			return true;
+	return false;
+}
+
 void kernel_acl_retire(struct kernel *kernel, const struct config *config)
 {
 	bool used[SLUICE_MAX_ACLS] = { true };
@@ -101,6 +119,10 @@ void kernel_acl_retire(struct kernel *kernel, const struct config *config)
 			continue;
 		if (!bpf_acl_is_empty(kernel->bpf, list))
 			bpf_acl_replace(kernel->bpf, list, &nothing);
+		if (kernel->acls.lists[list].n && !has_listener(config, kernel->acls.lists[list].name))
+			log_warn("entries by command are gone with their listener",
+				 F_STR("listener", kernel->acls.lists[list].name),
+				 F_UINT("entries", kernel->acls.lists[list].n));
 		acls_forget(&kernel->acls, list);
 	}
 }
@@ -127,6 +149,8 @@ int kernel_acl_add(struct kernel *kernel, const struct config *config, uint32_t 
 
 	if (!entered)
 		return -ENOSPC;
+	if (listener)
+		snprintf(kernel->acls.lists[list].name, SLUICE_NAME_MAX, "%s", listener->name);
 	ret = bpf_acl_add(kernel->bpf, list, entered);
 	if (ret == -E2BIG) /* with more room */
 		ret = build(kernel, listener, acl_of(config, listener));

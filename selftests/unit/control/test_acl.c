@@ -3,6 +3,8 @@
  * test_acl.c - what is remembered of entries by command: found by prefix and list, changed in place,
  * bounded, and ended in time.
  */
+#include <errno.h>
+
 #include "cm.h"
 #include "control/acl.h"
 #include "fault.h"
@@ -140,6 +142,28 @@ static void each_ends_at_its_time_and_not_before(void **state)
 	assert_non_null(find(0, "10.0.0.1"));
 }
 
+static void edits_follow_their_listener_to_another_number(void **state)
+{
+	enter(3, "10.0.0.1", SLUICE_ACL_DENY, 100);
+	enter(3, "fd00::1", SLUICE_ACL_ALLOW, 0);
+	strcpy(acls.lists[3].name, "grpc");
+	enter(4, "10.0.0.9", SLUICE_ACL_DENY, 0);
+	strcpy(acls.lists[4].name, "other");
+	assert_int_equal(acls_follow(&acls, 7, "none"), 0);
+	assert_int_equal(acls.lists[7].n, 0);
+	fault_start(0);
+	assert_int_equal(acls_follow(&acls, 7, "grpc"), -ENOMEM);
+	fault_stop();
+	assert_int_equal(acls_follow(&acls, 7, "grpc"), 0);
+	assert_int_equal(acls.n, 5); /* until the old number's are forgotten */
+	acls_forget(&acls, 3);
+	assert_int_equal(acls.n, 3);
+	assert_int_equal(find(7, "10.0.0.1")->expires_ns, 100);
+	assert_int_equal(find(7, "fd00::1")->action, SLUICE_ACL_ALLOW);
+	assert_null(find(7, "10.0.0.9"));
+	assert_non_null(enter(7, "10.0.0.2", SLUICE_ACL_DENY, 0));
+}
+
 static void a_list_is_known_again_by_its_fingerprint(void **state)
 {
 	struct prefix one[] = { prefix("10.0.0.0/8"), prefix("10.0.0.1") };
@@ -176,6 +200,7 @@ int main(void)
 		ACL_TEST(one_that_is_there_is_changed_and_keeps_what_it_hides),
 		ACL_TEST(their_number_is_bounded),
 		ACL_TEST(each_ends_at_its_time_and_not_before),
+		ACL_TEST(edits_follow_their_listener_to_another_number),
 		ACL_TEST(a_list_is_known_again_by_its_fingerprint),
 		ACL_TEST(without_memory_nothing_is_entered),
 	};
