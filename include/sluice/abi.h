@@ -406,14 +406,14 @@ struct sluice_switches {
 	/* GCRA for packets of one source that belong to no connection; an interval of 0 is no limit. */
 	__u64 stray_interval_ns;
 	__u64 stray_tolerance_ns;
-	__u64 hash_key[3]; /* of source_hash(): random, so that nobody can aim at a set */
-	/* second cache line: events */
 	__u64 events_mask; /* bit 1 << verdict: somebody listens for these; 0: nobody */
 	__u64 events_interval_ns; /* GCRA over all events of the machine */
 	__u64 events_tolerance_ns;
+	/* second cache line: what XDP writes with each event, away from what each packet reads */
 	__u64 events_tat_ns; /* written by XDP */
 	__u64 events_limited; /* not sent for that limit: written by XDP */
 	__u64 events_lost;    /* not sent since the ring was full: written by XDP */
+	__u64 hash_key[3]; /* of source_hash(): random, so that nobody can aim at a set */
 	__u64 reserved[2];
 };
 

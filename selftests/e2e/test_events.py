@@ -19,7 +19,6 @@ from peers import calls
 pytestmark = pytest.mark.kernel
 
 DENIED, DENIED6 = "198.18.0.3", "fd00:198:18::3"
-MASK_AT, INTERVAL_AT = 64, 72  # of sluice_switches
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +37,7 @@ def sluice(lab, daemons, servers):
 
 
 def mask(sluice):
-    row = maps.raw(f"{sluice.pin_path}/switches", 0)
-    return int.from_bytes(bytes(row[MASK_AT:MASK_AT + 8]), "little")
+    return maps.dump(f"{sluice.pin_path}/switches")[0]["value"]["events_mask"]
 
 
 def knock(address, source=None, how_many=1, timeout=0.05):

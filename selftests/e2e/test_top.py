@@ -108,6 +108,7 @@ def test_source_that_is_dropped_is_named_with_its_rate_and_one_under_a_penalty(
     assert terminal.end() == 0
 
 
+@pytest.mark.l7
 def test_views_sorting_help_and_pause(sluice, terminals):
     terminal = terminals(sluice, "--interval", "100ms")
     for key, heading in zip("2345", ["LISTENER", "GROUP", "BACKEND", "WORKER"]):
@@ -141,6 +142,7 @@ def test_views_sorting_help_and_pause(sluice, terminals):
     assert terminal.end() == 0
 
 
+@pytest.mark.l7
 def test_every_size(sluice, terminals):
     terminal = terminals(sluice, "--interval", "200ms")
     terminal.wait(has("q quit", "BACKEND"), 5, "the first screen")
@@ -158,6 +160,7 @@ def test_every_size(sluice, terminals):
     assert terminal.end() == 0
 
 
+@pytest.mark.l7
 @pytest.mark.parametrize("how", ["q", "\x03", signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_it_leaves_the_terminal_as_it_was(sluice, terminals, how):
     terminal = terminals(sluice, "--interval", "200ms", term="xterm-256color")
@@ -171,6 +174,7 @@ def test_it_leaves_the_terminal_as_it_was(sluice, terminals, how):
     assert b"\x1b[?25h" in terminal.raw or b"\x1b[?12l\x1b[?25h" in terminal.raw
 
 
+@pytest.mark.l7
 def test_daemon_that_goes_and_comes_back(lab, daemon, servers, terminals):
     other = daemon(lab.config(servers, listeners=[], groups=[]), "off", healthy=False, start=False)
     lab.add_listener(other.config, 452, "echo", servers)
@@ -187,6 +191,7 @@ def test_daemon_that_goes_and_comes_back(lab, daemon, servers, terminals):
     assert terminal.end() == 0
 
 
+@pytest.mark.l7
 def test_batch_as_text_and_json(sluice):
     done = sluice.ctl.raw("top", "--batch", "--count", "2", "--interval", "100ms")
     assert done.returncode == 0 and "\x1b" not in done.stdout
@@ -200,6 +205,7 @@ def test_batch_as_text_and_json(sluice):
         assert all("calls_per_second" in row for row in document["backends"])
 
 
+@pytest.mark.l7
 def test_what_it_cannot_do_is_said(sluice, terminals):
     done = sluice.ctl.raw("top")
     assert done.returncode == 1 and "--batch" in done.stderr
