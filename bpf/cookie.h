@@ -24,23 +24,37 @@
 #define COOKIE_TCP_LISTEN 10
 #define COOKIE_FLAGS (SLUICE_LISTENER_COOKIES_AUTO | SLUICE_LISTENER_COOKIES_ALWAYS)
 
+/* The socket that the stack would give the packet to. Where that is a listening one, any worker's will
+ * do: all of one SO_REUSEPORT group share what makes them know a cookie again. So pick, which this look-up
+ * would run, is told to keep out of it. */
 static __always_inline struct bpf_sock *cookie_socket(struct xdp_md *ctx,
 						      const struct packet *packet)
 {
 	struct bpf_sock_tuple tuple = {};
+	struct bpf_sock *socket;
+	__u32 zero = 0, *quiet;
 
+	quiet = bpf_map_lookup_elem(&asking, &zero);
+	if (!quiet)
+		return NULL;
+	*quiet = 1;
 	if (packet->ipv4) {
 		tuple.ipv4.saddr = packet->source[3];
 		tuple.ipv4.daddr = packet->destination[3];
 		tuple.ipv4.sport = packet->source_port;
 		tuple.ipv4.dport = packet->key.port;
-		return bpf_skc_lookup_tcp(ctx, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
+		socket = bpf_skc_lookup_tcp(ctx, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS,
+					    0);
+	} else {
+		__builtin_memcpy(tuple.ipv6.saddr, packet->source, sizeof(tuple.ipv6.saddr));
+		__builtin_memcpy(tuple.ipv6.daddr, packet->destination, sizeof(tuple.ipv6.daddr));
+		tuple.ipv6.sport = packet->source_port;
+		tuple.ipv6.dport = packet->key.port;
+		socket = bpf_skc_lookup_tcp(ctx, &tuple, sizeof(tuple.ipv6), BPF_F_CURRENT_NETNS,
+					    0);
 	}
-	__builtin_memcpy(tuple.ipv6.saddr, packet->source, sizeof(tuple.ipv6.saddr));
-	__builtin_memcpy(tuple.ipv6.daddr, packet->destination, sizeof(tuple.ipv6.daddr));
-	tuple.ipv6.sport = packet->source_port;
-	tuple.ipv6.dport = packet->key.port;
-	return bpf_skc_lookup_tcp(ctx, &tuple, sizeof(tuple.ipv6), BPF_F_CURRENT_NETNS, 0);
+	*quiet = 0;
+	return socket;
 }
 
 /* Whether SYNs to this listener are to get cookies now. */
@@ -77,30 +91,8 @@ static __always_inline void cookie_note(const struct sluice_listener *listener,
 		times->cookie_until_ns = now_ns + COOKIE_HOLD_NS;
 }
 
-/*
- * A listening socket of this listener. Any will do: all of one SO_REUSEPORT group share what makes them
- * know a cookie again. The stack's own look-up, which costs the pick as well, is for a gate without
- * sockets in the map.
- */
-static __always_inline struct bpf_sock *cookie_listening(struct xdp_md *ctx,
-							 const struct packet *packet,
-							 const struct sluice_listener *listener)
-{
-	struct bpf_sock *socket;
-	__u32 key;
-
-	if (listener->slots) {
-		key = listener->id * SLUICE_MAX_WORKERS + packet->source_port % listener->slots;
-		socket = bpf_map_lookup_elem(&sockets, &key);
-		if (socket)
-			return socket;
-	}
-	return cookie_socket(ctx, packet);
-}
-
 /* The cookie for this SYN with its MSS above, or -errno: -ENOENT where the kernel wants none. */
 static __always_inline __s64 cookie_generate(struct xdp_md *ctx, const struct packet *packet,
-					     const struct sluice_listener *listener,
 					     struct syn_header *header)
 {
 	__u32 bytes = packet->header_bytes;
@@ -110,14 +102,17 @@ static __always_inline __s64 cookie_generate(struct xdp_md *ctx, const struct pa
 
 	if (!syn_header_copy(ctx, packet, header))
 		return -22; /* EINVAL */
-	socket = cookie_listening(ctx, packet, listener);
+	/* Not just any listening socket: where the SYN belongs to a connection, which may be in TIME_WAIT,
+	 * the answer would go to that and be lost, so it is the stack's. */
+	socket = cookie_socket(ctx, packet);
 	if (!socket)
 		return -2; /* ENOENT */
 	cookie = -22;
 	ip = parse_ip(ctx, packet);
 	/* The shortest packets of both families end here. The comparisons are apart, else clang makes
 	 * one of them that older verifiers cannot read. */
-	if (ip + sizeof(struct ipv6hdr) <= (void *)(long)ctx->data_end &&
+	if (socket->state == COOKIE_TCP_LISTEN &&
+	    ip + sizeof(struct ipv6hdr) <= (void *)(long)ctx->data_end &&
 	    bytes >= sizeof(struct tcphdr)) {
 		barrier_var(bytes);
 		if (bytes <= SYN_HEADER_MAX)
@@ -169,7 +164,7 @@ __noinline int cookie_send(struct xdp_md *ctx, const struct packet *packet,
 	if (tracing)
 		cookie = given.cookie;
 	else
-		cookie = cookie_generate(ctx, packet, listener, &header);
+		cookie = cookie_generate(ctx, packet, &header);
 	TRACE(SLUICE_TRACE_COOKIE, cookie_result = cookie < 0 ? cookie : 0);
 	if (cookie < 0)
 		return cookie;

@@ -108,9 +108,12 @@ int pick(struct bpf_sk_lookup *ctx)
 	struct sluice_listener_key key = { .protocol = IPPROTO_TCP };
 	struct sluice_listener_stats *stats;
 	struct sluice_listener *listener;
-	__u32 id;
+	__u32 id, zero = 0, *quiet;
 
 	if (ctx->protocol != IPPROTO_TCP)
+		return SK_PASS;
+	quiet = bpf_map_lookup_elem(&asking, &zero);
+	if (quiet && *quiet)
 		return SK_PASS;
 	key.port = bpf_htons(ctx->local_port);
 	if (ctx->family == AF_INET) {

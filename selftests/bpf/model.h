@@ -110,7 +110,6 @@ struct model {
 
 	struct model_socket sockets[MODEL_SOCKETS];
 	unsigned n_sockets;
-	uint32_t worker_socket[SLUICE_MAX_LISTENERS]; /* by listener: 1 + which one lies in the map */
 	struct model_cookie cookies[MODEL_COOKIES]; /* the last ones sent */
 	unsigned n_cookies;
 	struct model_handshake handshakes[MODEL_COOKIES]; /* likewise */

@@ -268,21 +268,14 @@ static inline bool model_wants_cookies(struct model *model, const struct sluice_
 	return *until_ns > now_ns || (sent && (listener->flags & SLUICE_LISTENER_COOKIES_PROBE));
 }
 
-/* The socket that makes the cookie for this SYN: one of the listener's workers, else whom TCP would ask. */
+/* The socket that makes the cookie for this SYN: whom TCP would ask, if nobody has the connection yet. */
 static inline struct model_socket *model_cookie_maker(struct model *model,
-						      const struct model_packet *packet,
-						      const struct sluice_listener *listener)
+						      const struct model_packet *packet)
 {
 	struct model_socket *socket;
 
 	if (model->syncookies != 2)
 		return NULL;
-	if (listener->slots && model->worker_socket[listener->id]) {
-		socket = &model->sockets[model->worker_socket[listener->id] - 1];
-		/* Each family has its own cookies. */
-		return packet->tuple.ipv4 ? (socket->tuple.ipv4 || socket->any_ipv4 ? socket : NULL) :
-		       socket->tuple.ipv4 ? NULL : socket;
-	}
 	socket = model_socket(model, &packet->tuple);
 	return socket && socket->listening ? socket : NULL;
 }
@@ -317,7 +310,7 @@ static inline unsigned model_new_connection(struct model *model, const struct mo
 	/* Nobody answers what was sent to a group of machines (RFC 9293 3.9.2.3). */
 	if (wants_cookie && (packet->bytes[0] & 1))
 		return VERDICT_DROP_MALFORMED;
-	maker = wants_cookie ? model_cookie_maker(model, packet, listener) : NULL;
+	maker = wants_cookie ? model_cookie_maker(model, packet) : NULL;
 	if (maker) {
 		maker->cookie_ns = now_ns;
 		stats->cookies++;

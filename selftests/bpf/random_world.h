@@ -525,24 +525,6 @@ static inline void world_make_clocks(struct duel *duel)
 	}
 }
 
-/* Sockets of workers, the same in both slots. */
-static inline void world_make_worker_sockets(struct duel *duel)
-{
-	for (__u32 id = 0; id < WORLD_IDS; id++) {
-		uint32_t which = random_below(world_n_listening + 2);
-
-		for (__u32 slot = 0; slot < 2; slot++) {
-			__u32 key = id * SLUICE_MAX_WORKERS + slot;
-			__u64 fd = which < world_n_listening ? (__u64)world_sockets[which] : 0;
-
-			bpf_map_delete_elem(bpf_map__fd(duel->gate->maps.sockets), &key);
-			if (which < world_n_listening)
-				world_set(duel->gate->maps.sockets, &key, &fd);
-		}
-		duel->model.worker_socket[id] = which < world_n_listening ? which + 1 : 0;
-	}
-}
-
 static inline void world_clear_stats(struct duel *duel)
 {
 	struct sluice_listener_stats *zeros = calloc(duel->cpus, sizeof(*zeros));
@@ -590,7 +572,6 @@ static inline void world_make(struct duel *duel, uint64_t seed)
 	world_make_connected(duel);
 	world_make_vips(duel);
 	world_make_clocks(duel);
-	world_make_worker_sockets(duel);
 	world_clear_stats(duel);
 	world_set_syncookies(model, random_chance(75) ? 2 : random_below(2));
 	world_set(duel->gate->maps.switches, &zero, &model->on);

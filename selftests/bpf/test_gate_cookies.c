@@ -367,30 +367,6 @@ static void without_sysctl_or_socket_there_is_no_cookie(void **state)
 		assert_verdict(*state, &syns[i], PASS_NEW);
 }
 
-static void a_listeners_socket_in_the_map_needs_no_look_up(void **state)
-{
-	struct gate_bpf *gate = *state;
-	struct sluice_listener listener = { .group = SLUICE_GROUP_NONE, .slots = 3,
-					    .flags = SLUICE_LISTENER_COOKIES_ALWAYS };
-	int fd = listen_on(LISTENER_PORT + 1); /* where the stack would not find it */
-	__u64 value = (__u64)fd;
-
-	close(listening);
-	listening = -1;
-	set_listener(gate, listener);
-	assert_verdict(gate, &syns[0], PASS_NEW);
-	for (__u32 slot = 0; slot < 3; slot++) {
-		__u32 key = SLUICE_MAX_WORKERS + slot;
-
-		assert_int_equal(bpf_map_update_elem(bpf_map__fd(gate->maps.sockets), &key, &value,
-						     BPF_ANY), 0);
-	}
-	for (int i = 0; i < FAMILIES; i++)
-		cookie_of(gate, &syns[i]);
-	close(fd);
-	assert_verdict(gate, &syns[0], PASS_NEW);
-}
-
 static void a_syn_to_a_group_address_gets_no_cookie(void **state)
 {
 	for (int i = 0; i < FAMILIES; i++) {
@@ -442,6 +418,27 @@ static void segments_of_connections_are_no_strays(void **state)
 	}
 }
 
+/* The client uses a port again: its cookie would go to the connection that is there, and be lost. */
+static void a_syn_of_a_connection_is_the_stacks(void **state)
+{
+	struct gate_bpf *gate = *state;
+
+	for (int i = 0; i < FAMILIES; i++) {
+		struct frame_spec syn = syns[i];
+		int client = connect_to(i, &syn.source_port), server = accept(listening, NULL, NULL);
+
+		assert_true(server >= 0);
+		syn.source = i ? "fd00::1" : "198.18.0.1";
+		assert_verdict(gate, &syn, PASS_NEW);
+		/* And while the end here is in TIME_WAIT, having closed first. */
+		close(server);
+		close(client);
+		assert_verdict(gate, &syn, PASS_NEW);
+		syn.source_port--;
+		assert_verdict(gate, &syn, COOKIE_SENT);
+	}
+}
+
 #define COOKIE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -458,9 +455,9 @@ int main(void)
 		COOKIE_TEST(auto_begins_when_syns_come_too_fast),
 		COOKIE_TEST(segments_are_looked_up_only_while_cookies_may_come_back),
 		COOKIE_TEST(without_sysctl_or_socket_there_is_no_cookie),
-		COOKIE_TEST(a_listeners_socket_in_the_map_needs_no_look_up),
 		COOKIE_TEST(a_syn_to_a_group_address_gets_no_cookie),
 		COOKIE_TEST(segments_of_connections_are_no_strays),
+		COOKIE_TEST(a_syn_of_a_connection_is_the_stacks),
 	};
 
 	if (!bpf_is_allowed())

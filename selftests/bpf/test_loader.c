@@ -17,7 +17,7 @@
 
 static const char *const map_names[] = {
 	"listeners", "sockets", "workers", "groups", "backends", "acl_exact", "acl_v4", "acl_v6",
-	"sources", "listener_times", "listener_stats", "verdicts", "meta",
+	"sources", "listener_times", "listener_stats", "verdicts", "asking", "meta",
 };
 #define N_MAPS (sizeof(map_names) / sizeof(map_names[0]))
 

@@ -118,6 +118,18 @@ def dial(target, how_many, payload=b"x"):
     return found
 
 
+def connect_from(address, port, say=b""):
+    """Connects from a port of ours, and waits for the other end to close."""
+    with socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET) as one:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        one.settimeout(5)
+        one.bind(("", port))
+        one.connect(address)
+        one.sendall(say)
+        while one.recv(1000):
+            pass
+
+
 def address_of(lab, family):
     return getattr(lab.world.lb, family)
 
@@ -329,3 +341,13 @@ def test_full_queue_brings_cookies_too(lab, client, sluice):
     assert rose["cookies"] > sent / 2
     # With room in the queue again the kernel itself is asked no more.
     wait_for(lambda: not row(sluice, "probed")["cookies_now"], 5, "the flood is over")
+
+
+@FAMILIES
+def test_a_port_that_is_used_again_while_the_old_connection_waits(lab, client, sluice, family):
+    """The balancer closed first, so its end is in TIME_WAIT; a cookie would go to that, and get lost."""
+    address = (address_of(lab, family), ALWAYS)
+    for _ in range(3):
+        client.run(connect_from, address, 45_678, b"no TLS at all\r\n\r\n")
+        waiting = lab.world.lb.run("ss", "-Htn", "state", "time-wait", f"sport = :{ALWAYS}").stdout
+        assert ":45678" in waiting

@@ -32,6 +32,7 @@
 	X(events, false)                                                                           \
 	X(sources, true)                                                                           \
 	X(listener_times, true)                                                                    \
+	X(asking, false)                                                                           \
 	X(listener_stats, true)                                                                    \
 	X(verdicts, true)                                                                          \
 	X(meta, false)
