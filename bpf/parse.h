@@ -228,6 +228,11 @@ static __always_inline __u32 parse_ipv6(struct xdp_md *ctx, struct cursor *curso
 	return ip->nexthdr == IPPROTO_TCP ? PARSE_TCP : parse_extensions(ctx, packet, ip->nexthdr);
 }
 
+static __always_inline bool parse_is_vlan(__be16 proto)
+{
+	return proto == bpf_htons(ETH_P_8021Q) || proto == bpf_htons(ETH_P_8021AD);
+}
+
 /* Up to the IP header and what lies between it and TCP. packet is all zero before. */
 static __always_inline __u32 parse_network(struct xdp_md *ctx, struct packet *packet)
 {
@@ -244,7 +249,7 @@ static __always_inline __u32 parse_network(struct xdp_md *ctx, struct packet *pa
 	for (int i = 0; i < PARSE_VLAN_MAX; i++) {
 		struct parse_vlan *vlan;
 
-		if (proto != bpf_htons(ETH_P_8021Q) && proto != bpf_htons(ETH_P_8021AD))
+		if (!parse_is_vlan(proto))
 			break;
 		vlan = cursor_take(&cursor, sizeof(*vlan));
 		if (!vlan)
@@ -256,7 +261,8 @@ static __always_inline __u32 parse_network(struct xdp_md *ctx, struct packet *pa
 		return parse_ipv4(&cursor, packet);
 	if (proto == bpf_htons(ETH_P_IPV6))
 		return parse_ipv6(ctx, &cursor, packet);
-	return VERDICT_PASS_NOT_OURS;
+	/* Linux peels off tags of VLAN 0, as many as there are: one more would walk around the gate. */
+	return parse_is_vlan(proto) ? VERDICT_DROP_MALFORMED : VERDICT_PASS_NOT_OURS;
 }
 
 /* The ports, once parse_network found where they are. *ret_tcp may be used up to them only. */

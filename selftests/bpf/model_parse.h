@@ -127,6 +127,11 @@ static inline unsigned model_parse_ipv6(struct model_packet *packet)
 	return VERDICT_PASS_NOT_OURS;
 }
 
+static inline bool model_is_tag(unsigned type)
+{
+	return type == 0x8100 || type == 0x88a8;
+}
+
 /* As far as the ports. */
 static inline unsigned model_parse(struct model_packet *packet)
 {
@@ -136,7 +141,7 @@ static inline unsigned model_parse(struct model_packet *packet)
 	if (packet->linear < 14)
 		return VERDICT_PASS_TRUNCATED;
 	type = model_get16(packet->bytes + at);
-	for (int tags = 0; tags < 2 && (type == 0x8100 || type == 0x88a8); tags++) {
+	for (int tags = 0; tags < 2 && model_is_tag(type); tags++) {
 		at += 4;
 		if (at + 2 > packet->linear)
 			return VERDICT_PASS_TRUNCATED;
@@ -148,7 +153,7 @@ static inline unsigned model_parse(struct model_packet *packet)
 	else if (type == 0x86dd)
 		found = model_parse_ipv6(packet);
 	else
-		found = VERDICT_PASS_NOT_OURS;
+		found = model_is_tag(type) ? VERDICT_DROP_MALFORMED : VERDICT_PASS_NOT_OURS;
 	if (found != MODEL_PARSED_TCP)
 		return found;
 	if (packet->l4 + 4 > packet->linear || packet->l4_bytes < 4)
