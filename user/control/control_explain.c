@@ -239,6 +239,7 @@ static void add_cookie(struct account *account)
 	put(step, "why", json_string(NAME_OF(cookie_reasons, trace->cookie_why)));
 	put(step, "tcp_syncookies", json_integer(account->found->syncookies));
 	put(step, "sent", json_boolean(account->gate->verdict == VERDICT_COOKIE_SENT));
+	put(step, "has_connection", json_boolean(account->found->socket_state > 0));
 	put(step, "left_seconds",
 	    json_real(seconds_left(account, account->gate->times.cookie_until_ns)));
 }

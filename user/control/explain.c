@@ -44,10 +44,13 @@ static int read_syncookies(void)
 	return value;
 }
 
-/* The helper makes one at 2, and at 1 only while the listener's queue is full, which is not asked. */
+/* The helper makes one at 2, and at 1 only while the listener's queue is full, which is not asked. None
+ * is made where the addresses have a connection already, be it in TIME_WAIT. */
 static void give(struct sluice_trace_given *given, const struct explanation *ret)
 {
 	given->cookie = ret->syncookies == 2 ? (__s64)MSS_GIVEN << 32 : -ENOENT;
+	if (ret->socket_state > 0)
+		given->cookie = -EINVAL;
 	given->owner = ret->socket_state > 0 ? COOKIE_OWNER_CONNECTION : COOKIE_OWNER_NONE;
 	given->socket_state = ret->socket_state > 0 ? (__u32)ret->socket_state : 0;
 }
@@ -140,8 +143,7 @@ int explain(const struct supervisor *supervisor, const struct explain_query *que
 	}
 	ret->on_interface = is_on(kernel, query->interface);
 	ret->syncookies = read_syncookies();
-	if (query->ack)
-		ret->socket_state = explain_socket_state(&query->destination, &query->source);
+	ret->socket_state = explain_socket_state(&query->destination, &query->source);
 	give(&packet.given, ret);
 	err = bpf_explain_gate(kernel->bpf, &packet, &ret->gate, why, why_size);
 	/* Without it the kernel chooses, and nothing is to be asked. */

@@ -33,7 +33,7 @@ struct explain_pick {
 
 struct explanation {
 	struct bpf_explanation gate;
-	int socket_state; /* of a segment's connection: TCP_..., 0: none, -errno: not known */
+	int socket_state; /* of the connection between the two: TCP_..., 0: none, -errno: not known */
 	int syncookies;	  /* net.ipv4.tcp_syncookies, or -1 */
 	bool on_interface; /* the gate is on the interface that was said, or on any */
 	struct explain_pick pick;

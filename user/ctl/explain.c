@@ -121,6 +121,8 @@ static void print_cookie(const json_t *step)
 			printf(" (for %s more)", seconds_of(step, "left_seconds", left));
 		if (is_true(step, "sent"))
 			printf(": sent");
+		else if (is_true(step, "has_connection"))
+			printf(": none, since there is a connection between these addresses");
 		else if (sysctl == 1)
 			printf(": only while the kernel says that the listener's queue is full "
 			       "(tcp_syncookies=1), which asking would mark, so it was not asked");
