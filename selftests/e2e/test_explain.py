@@ -242,11 +242,19 @@ def test_interfaces_with_and_without_the_gate(lab, sluice):
     source, target = lab.world.client_addresses[0], (lab.world.lb.address, 443)
     answer = explain(sluice, source, target, "--interface", "front1")
     assert answer["guarded"] is True
-    assert answer["interfaces"] == [{"name": "front1", "mode": "native"}]
+    assert answer["interfaces"] == [{"name": "front1", "mode": "native", "chain": ""}]
     answer = explain(sluice, source, target, "--interface", "back")
     assert answer["guarded"] is False and answer["verdict"] == "pass_new"
     shown = sluice.ctl.raw("explain", f"{source}:1", f"{target[0]}:443", "--interface", "back")
     assert "the gate is not on back" in shown.stdout
+
+
+def test_a_drained_listener_is_said_to_be(lab, sluice):
+    source, target = lab.world.client_addresses[0], (lab.world.lb.address, 444)
+    assert steps_of(explain(sluice, source, target))["listener"]["drained"] is False
+    assert sluice.ctl.raw("drain", "listener", "accept").returncode == 0
+    assert steps_of(explain(sluice, source, target))["listener"]["drained"] is True
+    assert sluice.ctl.raw("undrain", "listener", "accept").returncode == 0
 
 
 @pytest.mark.parametrize("arguments,text", [

@@ -125,6 +125,8 @@ static void add_listener(struct account *account)
 	put(step, "id", json_integer(account->gate->trace.listener));
 	if (!listener) /* it is about to go, or was entered by hand */
 		return;
+	put(step, "drained",
+	    json_boolean(account->supervisor->sockets.rows[listener->id].drained));
 	put(step, "name", json_string(listener->name));
 	put(step, "address",
 	    json_string(addr_format(&listener->address, text, sizeof(text))));
@@ -385,8 +387,11 @@ static json_t *interfaces_json(const struct supervisor *supervisor, const struct
 		if (!query->interface[0] || !strcmp(query->interface, kernel->interfaces[i].name))
 			json_array_append_new(
 				interfaces,
-				json_pack("{s:s, s:s}", "name", kernel->interfaces[i].name, "mode",
-					  bpf_xdp_used_name(kernel->interfaces[i].used)));
+				json_pack("{s:s, s:s, s:s}", "name", kernel->interfaces[i].name,
+					  "mode", bpf_xdp_used_name(kernel->interfaces[i].used),
+					  "chain",
+					  kernel->interfaces[i].chained ?
+						  kernel->interfaces[i].chain : ""));
 	return interfaces;
 }
 

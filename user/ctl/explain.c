@@ -43,8 +43,9 @@ static const char *seconds_of(const json_t *object, const char *key, char *text)
 static void print_listener(const json_t *step)
 {
 	if (is_true(step, "found")) {
-		printf("%s, %s", *text_of(step, "name") ? text_of(step, "name") : "not of this config",
-		       text_of(step, "address"));
+		printf("%s, %s%s", *text_of(step, "name") ? text_of(step, "name") : "not of this config",
+		       text_of(step, "address"),
+		       is_true(step, "drained") ? "; drained by command, so its sockets drop SYNs" : "");
 		return;
 	}
 	printf("none on this address and port%s", is_true(step, "address_of_a_listener") ?
@@ -210,8 +211,9 @@ static void print_head(const json_t *answer)
 	printf("%s > %s %s", text_of(answer, "source"), text_of(answer, "destination"),
 	       strcmp(text_of(answer, "packet"), "ack") ? "SYN" : "ACK");
 	json_array_foreach(interfaces, i, interface)
-		printf("%s%s (%s)", i ? ", " : " on ", text_of(interface, "name"),
-		       text_of(interface, "mode"));
+		printf("%s%s (%s%s%s)", i ? ", " : " on ", text_of(interface, "name"),
+		       text_of(interface, "mode"), *text_of(interface, "chain") ? "; chain: " : "",
+		       text_of(interface, "chain"));
 	if (!json_array_size(interfaces) && *asked)
 		printf(" on %s", asked);
 	putchar('\n');
