@@ -49,9 +49,12 @@ def test_bpftool_prints_names(lab, client, sluice):
         entries = maps.dump(f"{sluice.pin_path}/{name}")
         assert entries, name
         assert fields <= names(entries[0]), (name, names(entries[0]))
-    for name in ("acl_v4", "acl_v6", "sources"):
-        entries = maps.dump(f"{sluice.pin_path}/{name}")
+    for name in ("acl_exact", "acl_v4", "acl_v6"):
+        entries = maps.dump_inner(f"{sluice.pin_path}/{name}")
         assert entries and isinstance(entries[0]["key"], dict), (name, entries)
+        assert entries[0]["value"]["action"] == 1
+    entries = maps.dump(f"{sluice.pin_path}/sources")
+    assert entries and isinstance(entries[0]["key"], dict), entries
 
 
 def test_maps_say_what_sluicectl_says(lab, client, sluice):
@@ -123,15 +126,23 @@ def test_programs_loaded_by_hand(lab, client, kernel_allowed):
                "front0")
         key = bytes(10) + b"\xff\xff" + socket.inet_aton(lb.address) + \
             (8443).to_bytes(2, "big") + b"\x06\0"
-        value = bytearray(56)
+        value = bytearray(80)
         value[8:12] = b"\xff" * 4  # no group
         maps.update(f"{folder}/listeners", key, value)
         agent = lab.agent(lb, "hand-server")
         agent.run(_serve, (lb.address, 8443))
         from test_gate import knock
         assert client.run(knock, (lb.address, 8443)) == ["open"]
-        deny = (32).to_bytes(4, "little") + socket.inet_aton("198.18.0.3")
-        maps.update(f"{folder}/acl_v4", deny, b"\x01" + bytes(7))
+        # List 0, generation 0: prefixes of IPv4.
+        run(maps.BPFTOOL, "map", "create", f"{folder}/denied", "type", "lpm_trie", "key", "8",
+            "value", "16", "entries", "64", "name", "denied", "flags", "1")
+        deny = (31).to_bytes(4, "little") + socket.inet_aton("198.18.0.2")
+        allow = (32).to_bytes(4, "little") + socket.inet_aton("198.18.0.2")
+        maps.update(f"{folder}/denied", deny, bytes((1, 96 + 31)) + bytes(14))
+        maps.update(f"{folder}/denied", allow, bytes((2, 96 + 32)) + bytes(14))
+        run(maps.BPFTOOL, "map", "update", "pinned", f"{folder}/acl_v4", "key", "0", "0", "0", "0",
+            "value", "pinned", f"{folder}/denied")
+        maps.update(f"{folder}/acls", 0, bytes((4,)) + bytes(7))
         assert client.run(knock, (lb.address, 8443), "198.18.0.3") == ["silent"]
         assert client.run(knock, (lb.address, 8443), "198.18.0.2") == ["open"]
 

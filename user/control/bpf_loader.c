@@ -445,6 +445,8 @@ static int open_all(struct bpf *bpf, bool replace_maps, char *why, size_t why_si
 	}
 	err = map_ports(bpf, gate);
 	if (!err)
+		err = bpf_loader_acl_init(bpf);
+	if (!err)
 		err = fill_meta(bpf);
 	if (err)
 		goto out;

@@ -38,6 +38,8 @@ static const struct acl_kind {
 /* The maps of each list in force. They could be asked for by id, but only with CAP_SYS_ADMIN. */
 struct bpf_acl_maps {
 	int fds[SLUICE_MAX_ACLS][KINDS]; /* -1: none */
+	int types_fd; /* or -errno */
+	uint32_t types[KINDS + 1];
 };
 
 /* A generation while it is built: a batch of each kind. */
@@ -81,12 +83,19 @@ static unsigned acl_key(const struct prefix *prefix, uint8_t key[ACL_KEY_MAX], u
 	return 2;
 }
 
-static int acl_make_map(const struct acl_kind *kind, size_t entries)
+static int acl_make_map(const struct bpf *bpf, unsigned kind, size_t entries)
 {
+	const struct bpf_acl_maps *maps = bpf->acl_maps;
 	LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_NO_PREALLOC);
-	int fd = bpf_map_create(kind->type, "acl", kind->key_bytes, sizeof(struct sluice_acl_entry),
-				(uint32_t)entries, &options);
+	int fd;
 
+	if (maps->types_fd >= 0) {
+		options.btf_fd = (uint32_t)maps->types_fd;
+		options.btf_key_type_id = maps->types[kind];
+		options.btf_value_type_id = maps->types[KINDS];
+	}
+	fd = bpf_map_create(kinds[kind].type, "acl", kinds[kind].key_bytes,
+			    sizeof(struct sluice_acl_entry), (uint32_t)entries, &options);
 	return fd < 0 ? -errno : fd;
 }
 
@@ -173,7 +182,8 @@ static int build_lists(struct acl_build *build, struct bpf_acl_list *list)
 	return err ? err : build_edits(build, list);
 }
 
-static int build_begin(struct acl_build *build, const struct bpf_acl_list *list)
+static int build_begin(const struct bpf *bpf, struct acl_build *build,
+		       const struct bpf_acl_list *list)
 {
 	for (size_t i = 0; i < list->n_deny; i++)
 		build_count(build, &list->deny[i]);
@@ -192,7 +202,7 @@ static int build_begin(struct acl_build *build, const struct bpf_acl_list *list)
 		table->values = malloc(ACL_BATCH * sizeof(*table->values));
 		if (!table->keys || !table->values)
 			return -ENOMEM;
-		table->fd = acl_make_map(&kinds[i], table->want + ACL_SPARE);
+		table->fd = acl_make_map(bpf, i, table->want + ACL_SPARE);
 		if (table->fd < 0)
 			return table->fd;
 	}
@@ -214,7 +224,7 @@ static void build_done(struct acl_build *build)
 int bpf_loader_wait(struct bpf *bpf)
 {
 	uint32_t spare = 2 * SLUICE_MAX_ACLS;
-	int fd = acl_make_map(&kinds[0], 1);
+	int fd = acl_make_map(bpf, 0, 1);
 	int err = 0;
 
 	if (fd < 0)
@@ -284,24 +294,25 @@ static int acl_swap(struct bpf *bpf, uint32_t acl, struct acl_build *build, bool
 	return 0;
 }
 
-static int acl_have_maps(struct bpf *bpf)
+int bpf_loader_acl_init(struct bpf *bpf)
 {
-	if (bpf->acl_maps)
-		return 0;
-	bpf->acl_maps = malloc(sizeof(*bpf->acl_maps));
-	if (!bpf->acl_maps)
+	struct bpf_acl_maps *maps = malloc(sizeof(*maps));
+
+	if (!maps)
 		return -ENOMEM;
-	memset(bpf->acl_maps, 0xff, sizeof(*bpf->acl_maps));
+	memset(maps->fds, 0xff, sizeof(maps->fds));
+	maps->types_fd = bpf_loader_acl_types(maps->types);
+	bpf->acl_maps = maps;
 	return 0;
 }
 
 int bpf_acl_replace(struct bpf *bpf, uint32_t acl, struct bpf_acl_list *list)
 {
 	struct acl_build build = { .tables = { { .fd = -1 }, { .fd = -1 }, { .fd = -1 } } };
-	int err = acl < SLUICE_MAX_ACLS ? acl_have_maps(bpf) : -EINVAL;
+	int err = acl < SLUICE_MAX_ACLS ? 0 : -EINVAL;
 
 	if (!err)
-		err = build_begin(&build, list);
+		err = build_begin(bpf, &build, list);
 	if (!err)
 		err = build_lists(&build, list);
 	if (!err)
@@ -317,13 +328,13 @@ int bpf_acl_add(struct bpf *bpf, uint32_t acl, struct bpf_acl_edit *edit)
 	struct sluice_acl_entry entry = acl_entry_of(edit, length), before;
 	struct sluice_acl now;
 	uint32_t row;
-	int err = acl < SLUICE_MAX_ACLS ? acl_have_maps(bpf) : -EINVAL, *fd;
+	int err, *fd;
 
-	if (err)
-		return err;
+	if (acl >= SLUICE_MAX_ACLS)
+		return -EINVAL;
 	fd = &bpf->acl_maps->fds[acl][kind];
 	if (*fd < 0) {
-		int made = acl_make_map(&kinds[kind], ACL_SPARE);
+		int made = acl_make_map(bpf, kind, ACL_SPARE);
 
 		if (made < 0)
 			return made;
@@ -349,7 +360,7 @@ int bpf_acl_del(struct bpf *bpf, uint32_t acl, const struct bpf_acl_edit *edit)
 	uint8_t key[ACL_KEY_MAX], length;
 	unsigned kind = acl_key(&edit->prefix, key, &length);
 	const struct sluice_acl_entry under = { .action = edit->under, .prefixlen = length };
-	int fd = acl < SLUICE_MAX_ACLS && bpf->acl_maps ? bpf->acl_maps->fds[acl][kind] : -1;
+	int fd = acl < SLUICE_MAX_ACLS ? bpf->acl_maps->fds[acl][kind] : -1;
 
 	if (fd < 0)
 		return 0;
@@ -368,10 +379,14 @@ bool bpf_acl_is_empty(const struct bpf *bpf, uint32_t acl)
 
 void bpf_loader_acl_done(struct bpf *bpf)
 {
-	for (uint32_t acl = 0; bpf->acl_maps && acl < SLUICE_MAX_ACLS; acl++)
+	if (!bpf->acl_maps)
+		return;
+	for (uint32_t acl = 0; acl < SLUICE_MAX_ACLS; acl++)
 		for (unsigned i = 0; i < KINDS; i++)
 			if (bpf->acl_maps->fds[acl][i] >= 0)
 				close(bpf->acl_maps->fds[acl][i]);
+	if (bpf->acl_maps->types_fd >= 0)
+		close(bpf->acl_maps->types_fd);
 	free(bpf->acl_maps);
 	bpf->acl_maps = NULL;
 }

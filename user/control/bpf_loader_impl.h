@@ -104,6 +104,12 @@ int bpf_loader_link_drop(const char *pin);
 /* What the kernel said last, by netlink, on why it refuses; "" where nothing since the last call. */
 void bpf_loader_kernel_message(char *text, size_t size);
 
+/* Before any access list is made. 0 or -ENOMEM. */
+int bpf_loader_acl_init(struct bpf *bpf);
+/* Types for the maps of access lists, which the gate's object has no more than the names of: so that
+ * bpftool prints fields. types: keys of a single address, IPv4 and IPv6 prefixes, then the entry. A
+ * descriptor; -errno: without, then. */
+int bpf_loader_acl_types(uint32_t types[4]);
 /* Closes what bpf_loader_acl.c has open. */
 void bpf_loader_acl_done(struct bpf *bpf);
 

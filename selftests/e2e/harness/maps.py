@@ -14,6 +14,15 @@ def dump(path):
     return [e.get("formatted", e) for e in entries]
 
 
+def dump_inner(path):
+    """The entries of every map that a map of maps holds."""
+    entries = []
+    for row in dump(path):
+        number = int.from_bytes(bytes(int(b, 16) for b in row["value"]), "little")
+        entries += json.loads(run(BPFTOOL, "-j", "map", "dump", "id", number).stdout)
+    return [e.get("formatted", e) for e in entries]
+
+
 def raw(path, key):
     """The bytes of one entry; key is an index."""
     entry = json.loads(run(BPFTOOL, "-j", "map", "lookup", "pinned", path, "key",
