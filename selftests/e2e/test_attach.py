@@ -289,11 +289,11 @@ def test_vlan(lab, client, daemon, backends, late, where):
     """On the device below, natively, tags are read through; on the VLAN device it is generic."""
     late.make()
     _made(lab, "link", "late0", "name", "late0.7", "type", "vlan", "id", "7")
-    late.lb.run("ip", "addr", "del", f"{LATE}.1/24", "dev", "late0")
+    late.lb.run("ip", "addr", "flush", "dev", "late0")
+    late.client.run("ip", "addr", "flush", "dev", "cl0")
     late.up("late0.7")
     late.client.run("ip", "link", "add", "link", "cl0", "name", "cl0.7", "type", "vlan", "id", "7")
     for last in (2, 3):
-        late.client.run("ip", "addr", "del", f"{LATE}.{last}/24", "dev", "cl0")
         late.client.run("ip", "addr", "add", f"{LATE}.{last}/24", "dev", "cl0.7")
     late.client.run("ip", "link", "set", "cl0.7", "up")
     sluice = daemon(guard(lab, backends, where), "native")

@@ -102,7 +102,8 @@ static int probe(char *why, size_t why_size)
 			bpf_loader_why(why, why_size,
 				       "this kernel refuses freplace, which libxdp's dispatcher needs "
 				       "(%s%s)", strerror(-err),
-				       err == -EPERM ? ": it takes CAP_SYS_ADMIN and a kernel that allows it" : "");
+				       err == -EPERM ? ": it takes CAP_SYS_ADMIN and a kernel that "
+						       "allows it" : "");
 	}
 	if (!libxdp_get_error(target))
 		xdp_program__close(target);
