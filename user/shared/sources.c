@@ -270,15 +270,17 @@ void sources_forget_slot(struct state *state, uint32_t slot)
 	}
 	for (uint32_t row = 0; row < SOURCES_MAX; row++) {
 		struct sluice_source_set *set = &state->sources[row / SLUICE_SOURCE_WAYS];
-		uint32_t held = state_load32(&shares[row]);
+		struct sluice_source_state *way = &set->ways[row % SLUICE_SOURCE_WAYS];
+		uint32_t held;
 		bool locked;
 
+		/* Never less than a share of it; and the ledger's untouched pages stay untouched. */
+		held = state_load32(&way->connections) ? state_load32(&shares[row]) : 0;
 		if (!held)
 			continue;
 		locked = sources_lock(set, SOURCE_SUPERVISOR);
 		state_store32(&shares[row], 0);
-		__atomic_fetch_sub(&set->ways[row % SLUICE_SOURCE_WAYS].connections, held,
-				   __ATOMIC_RELAXED);
+		__atomic_fetch_sub(&way->connections, held, __ATOMIC_RELAXED);
 		if (locked)
 			sources_unlock(set);
 	}

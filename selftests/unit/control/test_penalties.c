@@ -14,6 +14,7 @@
 
 #include "cm.h"
 #include "control/supervisor.h"
+#include "fault.h"
 #include "shared/sources.h"
 
 static struct supervisor *supervisor;
@@ -297,6 +298,23 @@ static void a_flood_of_them_is_bounded_and_the_longest_stay(void **state)
 	assert_int_equal(supervisor->state.switches->penalties_until_ns, 0);
 }
 
+static void without_memory_none_is_given_and_nothing_breaks(void **state)
+{
+	struct addr addr = ip("192.0.2.9");
+
+	FAULT_EACH(n) {
+		int err = penalties_penalize(penalties(), &addr, NS_PER_S,
+					     SLUICE_PENALTY_CONNECTIONS);
+
+		fault_stop();
+		assert_int_equal(err, fault_hit() ? -ENOMEM : 0);
+		assert_int_equal(penalties()->n, fault_hit() ? 0 : 1);
+		assert_int_equal(row_holds("192.0.2.9"), !fault_hit());
+		penalties_pardon_all(penalties());
+		penalties_done(penalties());
+	}
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -309,6 +327,7 @@ int main(void)
 		TEST(without_penalties_in_the_configuration_no_worker_gives_any),
 		TEST(by_command_a_penalty_is_given_replaced_and_taken_back),
 		TEST(a_new_configuration_ends_what_it_does_not_want),
+		TEST(without_memory_none_is_given_and_nothing_breaks),
 		TEST(a_flood_of_them_is_bounded_and_the_longest_stay),
 	};
 
