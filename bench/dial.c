@@ -3,10 +3,10 @@
  * dial.c - gRPC calls at a steady rate, for bench/flood.py: `new` makes each on a connection of its own
  * (TCP, TLS, one call, closed by a reset), `old` makes them on connections that were opened before.
  *
- * usage: dial new|old ADDRESS PORT RATE SECONDS. Open loop: a call is begun when its time has come, whatever
- * became of those before it; each has two seconds. `old` prints "ready" when its connections are
- * open, and begins at a line of stdin. At the end: "begun N good N late N p50 MS p99 MS max MS"; good: answered within
- * a second; late: answered later; p50 and so on: of all that were answered.
+ * usage: dial new|old ADDRESS PORT RATE SECONDS. Open loop: a call is begun when its time has come,
+ * whatever became of those before it; each has two seconds. Prints "ready" when the connections of
+ * `old` are open, and begins at a line of stdin. At the end: "begun N good N late N p50 MS p99 MS max
+ * MS"; good: answered within a second; late: answered later; p50 and so on: of all that were answered.
  */
 #include <arpa/inet.h>
 #include <err.h>

@@ -2,8 +2,9 @@
 /*
  * flood.c - SYNs of forged sources, as fast as one CPU makes and delivers them, for bench/flood.py.
  *
- * usage: flood OBJECT INTERFACE MAC TARGET PORT SECONDS. OBJECT: the compiled flood.bpf.c; MAC: of the
- * target. Run in the attacker's network namespace. Prints "sent N seconds S" at the end. Bounded: at most 60 s; targets in 198.18.0.0/15 and fd00::/8 only.
+ * usage: flood OBJECT INTERFACE MAC TARGET PORT SECONDS. OBJECT: the compiled flood.bpf.c; MAC:
+ * of the target. Run in the attacker's network namespace. Prints "sent N seconds S" at the end.
+ * Bounded: at most 60 s; targets in 198.18.0.0/15 and fd00::/8 only.
  */
 #include <arpa/inet.h>
 #include <err.h>

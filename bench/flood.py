@@ -3,8 +3,9 @@
 """A SYN flood with forged sources, and what becomes of everybody else: calls on new connections and on
 connections that were open before, with cookies made in XDP, without cookies, and with the kernel's own.
 
-Started by flood.sh (`make bench-flood`). Two network namespaces with one veth pair between them: what is legitimate
-and what is forged come the same way, as on a machine's only interface. Method: docs/BENCHMARKS.md.
+Started by flood.sh (`make bench-flood`). Two network namespaces with one veth pair between them: what is
+legitimate and what is forged come the same way, as on a machine's only interface. docs/BENCHMARKS.md has
+the method.
 """
 import argparse
 import json
@@ -213,8 +214,8 @@ def measure(world, folder, variant, address, args):
 
 
 def show(rows, empty):
-    lines = ["| | forged SYNs/s | µs each | new connections: good | p50 ms | p99 ms | old ones: good | p99 ms "
-             "| calm: new p50 ms | old p99 ms |", "|---|---|---|---|---|---|---|---|---|---|"]
+    lines = ["| | forged SYNs/s | µs each | new connections: good | p50 ms | p99 ms "
+             "| old ones: good | p99 ms | calm: new p50 ms | old p99 ms |", "|---|---|---|---|---|---|---|---|---|---|"]
     for row in rows:
         new, old = row["flood"]["new"], row["flood"]["old"]
         family = ", IPv6" if ":" in row["address"] else ""

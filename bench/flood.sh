@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# flood.sh - `make bench-flood`: checks that the tools are there, compiles the generator (flood.bpf.c, flood.c)
-# and the clients (dial.c), and hands over to flood.py. See flood.sh --help.
+# flood.sh - `make bench-flood`: checks that the tools are there, compiles the generator (flood.bpf.c,
+# flood.c) and the clients (dial.c), and hands over to flood.py. See flood.sh --help.
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 BUILD=${SLUICE_BUILD:-$ROOT/build}
@@ -29,8 +29,8 @@ compile() {
 	"${CC:-gcc}" -std=gnu11 -D_GNU_SOURCE -O2 -Wall -Wextra -Werror "$ROOT/bench/$name.c" "$@" \
 		-o "$BUILD/bench/$name"
 }
-"${CLANG:-clang}" -target bpf -mcpu=v3 -g -O2 -Wall -Wextra -Wno-unused-parameter -Werror "-I/usr/include/$(gcc -dumpmachine)" \
-	-c "$ROOT/bench/flood.bpf.c" -o "$BUILD/bench/flood.bpf.o" || exit 1
+"${CLANG:-clang}" -target bpf -mcpu=v3 -g -O2 -Wall -Wextra -Wno-unused-parameter -Werror \
+	"-I/usr/include/$(gcc -dumpmachine)" -c "$ROOT/bench/flood.bpf.c" -o "$BUILD/bench/flood.bpf.o" || exit 1
 compile flood -lbpf || exit 1
 compile dial -lssl -lcrypto -lpthread || exit 1
 exec /usr/bin/python3 "$ROOT/bench/flood.py" --build "$BUILD" "$@"

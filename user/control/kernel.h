@@ -77,6 +77,13 @@ int kernel_attach_xdp(struct kernel *kernel, const struct config *config);
 /* Once a second: notices and logs what was detached behind our back, so that what is reported is what
  * holds. The next reload puts it back. */
 void kernel_watch(struct kernel *kernel);
+/* Before a listener, or all (NULL), refuse new connections: no SYN gets a cookie from then on, which the
+ * listener's sockets would know nothing of. */
+void kernel_refuse(struct kernel *kernel, const struct config *config, uint32_t slots,
+		   const struct config_listener *only);
+/* It accepts again. */
+void kernel_accept(struct kernel *kernel, const struct config *config, uint32_t slots,
+		   const struct config_listener *listener);
 /* Once a second: puts into the listeners' rows what changed of the sysctls that SYN cookies need. */
 void kernel_watch_cookies(struct kernel *kernel, const struct config *config, uint32_t slots);
 /* Its part for the interfaces, and their end. */

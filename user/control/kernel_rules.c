@@ -20,8 +20,8 @@ static void rate_fill(const struct config_rate *rate, __u64 *interval_ns, __u64 
 				0;
 }
 
-int kernel_rules_listener(struct kernel *kernel, const struct config *config,
-			  const struct config_listener *listener, uint32_t slots)
+static int set_listener(struct kernel *kernel, const struct config *config,
+			const struct config_listener *listener, uint32_t slots, bool refusing)
 {
 	struct sluice_listener row = {
 		.id = listener->id,
@@ -36,12 +36,34 @@ int kernel_rules_listener(struct kernel *kernel, const struct config *config,
 	rate_fill(&config->kernel.per_source, &row.source_interval_ns, &row.source_tolerance_ns);
 	rate_fill(&listener->new_connections, &row.listener_interval_ns,
 		  &row.listener_tolerance_ns);
-	cookies_fill(&kernel->cookies, listener, &row);
+	if (!refusing)
+		cookies_fill(&kernel->cookies, listener, &row);
 	ret = bpf_listener_set(kernel->bpf, &listener->address, &row);
 	if (ret)
 		log_error("cannot put a listener into the maps", F_STR("listener", listener->name),
 			  F_ERR(ret));
 	return ret;
+}
+
+int kernel_rules_listener(struct kernel *kernel, const struct config *config,
+			  const struct config_listener *listener, uint32_t slots)
+{
+	return set_listener(kernel, config, listener, slots, false);
+}
+
+void kernel_refuse(struct kernel *kernel, const struct config *config, uint32_t slots,
+		   const struct config_listener *only)
+{
+	for (size_t i = 0; kernel->bpf && i < config->n_listeners; i++)
+		if (!only || only == &config->listeners[i])
+			set_listener(kernel, config, &config->listeners[i], slots, true);
+}
+
+void kernel_accept(struct kernel *kernel, const struct config *config, uint32_t slots,
+		   const struct config_listener *listener)
+{
+	if (kernel->bpf)
+		kernel_rules_listener(kernel, config, listener, slots);
 }
 
 static int set_listeners(struct kernel *kernel, const struct config *config, uint32_t slots)

@@ -51,6 +51,7 @@ int listener_drain(struct supervisor *supervisor, const char *name)
 	if (row->drained)
 		return 0;
 	log_info("listener drained by command", F_STR("listener", name));
+	kernel_refuse(&supervisor->kernel, supervisor->current.config, supervisor->slots, listener);
 	sockets_refuse_new(row, supervisor->sockets.slots);
 	row->drained = true;
 	supervisor->sockets.drain_timer.on_timer = on_settled;
@@ -88,6 +89,7 @@ int listener_undrain(struct supervisor *supervisor, const char *name, char *why,
 			 addr_format(&listener->address, text, sizeof(text)), strerror(-ret));
 		return ret;
 	}
+	kernel_accept(&supervisor->kernel, config, supervisor->slots, listener);
 	/* Without it SO_REUSEPORT picks the worker: good enough, and logged. */
 	kernel_sockets(&supervisor->kernel, config, &supervisor->sockets);
 	children_send_listener(supervisor, listener->id);

@@ -148,6 +148,7 @@ static void drain_begin(struct supervisor *supervisor)
 	notify_stopping((uint64_t)supervisor->current.config->drain_grace_ms + DRAIN_REST_MS);
 	log_info("draining", F_UINT("grace_ms", supervisor->current.config->drain_grace_ms));
 	reload_done(supervisor);
+	kernel_refuse(&supervisor->kernel, supervisor->current.config, supervisor->slots, NULL);
 	sockets_refuse_all(&supervisor->sockets);
 	loop_timer_set(&supervisor->loop, &supervisor->timer, DRAIN_SETTLE_MS * NS_PER_MS);
 }
