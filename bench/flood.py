@@ -10,6 +10,7 @@ the method.
 import argparse
 import json
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -227,6 +228,24 @@ def show(rows, empty):
     return "\n".join(lines)
 
 
+def machine():
+    with open("/proc/cpuinfo", encoding="ascii") as f:
+        model = re.search(r"model name\s*: (.*)", f.read())
+    busy = os.getloadavg()[1]
+    return (f"{time.strftime('%Y-%m-%d')}, {model[1] if model else platform.machine()}, {os.cpu_count()} "
+            f"CPUs (load {busy:.0f}), Linux {platform.release()}.")
+
+
+def write(text):
+    """Into docs/BENCHMARKS.md, between its marks."""
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../docs/BENCHMARKS.md")
+    with open(path, encoding="utf-8") as f:
+        before, rest = f.read().split("<!-- bench-flood: begin -->\n")
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(f"{before}<!-- bench-flood: begin -->\n{text}"
+                f"<!-- bench-flood: end -->{rest.split('<!-- bench-flood: end -->')[1]}")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -264,7 +283,10 @@ def main():
         world.close()
     with open(f"{args.build}/bench/flood.json", "w", encoding="ascii") as f:
         json.dump({"dropped_per_second": empty, "rows": rows}, f, indent=1)
-    print(f"\n{empty:,.0f} forged SYNs/s where each is dropped at once\n\n{show(rows, empty)}")
+    text = f"{machine()}\n\n{show(rows, empty)}\n"
+    print(f"\n{empty:,.0f} forged SYNs/s where each is dropped at once\n\n{text}")
+    if os.environ.get("WRITE"):
+        write(text)
 
 
 if __name__ == "__main__":

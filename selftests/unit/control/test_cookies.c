@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_cookies.c - what the sysctls make of the listeners' syn_cookies: flags and rates of the row, and what is said.
+ * test_cookies.c - what the sysctls make of the listeners' syn_cookies: flags and rates of the row, and
+ * what is said.
  */
 #include "control/cookies.h"
 
