@@ -28,7 +28,7 @@
 	X(DROP_PENALTY, drop_penalty, "new connection of a source under a penalty")                \
 	X(DROP_PENALTY_ALL, drop_penalty_all, "any packet of a source under a penalty of level packets") \
 	X(DROP_SOURCE_CONNECTIONS, drop_source_connections, "source has as many connections open as it may") \
-	X(DROP_STRAY_LIMIT, drop_stray_limit, "source over its limit of packets that belong to no connection") \
+	X(DROP_STRAY_LIMIT, drop_stray_limit, "source over its limit of packets of no connection")      \
 	X(COOKIE_SENT, cookie_sent, "SYN answered with a cookie: nothing is kept of it")           \
 	X(PASS_COOKIE, pass_cookie, "its cookie came back: new connection, passed to the listener")
 

@@ -196,7 +196,7 @@ static inline void put_group(struct gate_bpf *gate, __u32 id, __u32 live,
 		struct sluice_switches on;                                                         \
 		__u32 zero_ = 0;                                                                   \
 		int fd_ = bpf_map__fd((gate)->maps.switches);                                      \
-                                                                                                   \
+												   \
 		assert_int_equal(bpf_map_lookup_elem(fd_, &zero_, &on), 0);                        \
 		change;                                                                            \
 		assert_int_equal(bpf_map_update_elem(fd_, &zero_, &on, BPF_ANY), 0);               \

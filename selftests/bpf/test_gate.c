@@ -8,7 +8,7 @@
 static struct sluice_listener plain_listener(void)
 {
 	return (struct sluice_listener){
-		.id = 1, .group = SLUICE_GROUP_NONE, .slots = 1, 
+		.id = 1, .group = SLUICE_GROUP_NONE, .slots = 1,
 	};
 }
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * state.h - the facts that all processes share, as mapped memory: the workers, groups, backends,
- * routes, call_limits, source_states and switches maps. The memory is that of BPF maps (BPF_F_MMAPABLE arrays) or, without
- * BPF, of memfds with the same structs; nobody here can tell which. Reading it takes no system call.
+ * routes, call_limits, source_states and switches maps. The memory is that of BPF maps (BPF_F_MMAPABLE
+ * arrays) or, without BPF, of memfds with the same structs; nobody here can tell which. Reading it takes
+ * no system call.
  *
  * Each word has one writer (abi.h says which) or is changed by the atomics below. Besides, the
  * ledger (a memfd, never a BPF map) holds each worker slot's own share of every count
