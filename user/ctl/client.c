@@ -66,8 +66,12 @@ static int client_connect(const char *path, char *why)
 
 	if (fd >= 0)
 		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
-	if (fd >= 0 && !connect(fd, (struct sockaddr *)&address, sizeof(address)))
-		return fd;
+	while (fd >= 0) {
+		if (!connect(fd, (struct sockaddr *)&address, sizeof(address)))
+			return fd;
+		if (errno != EINTR) /* top's terminal changed its size */
+			break;
+	}
 	say_unreachable(why, path, errno);
 	if (fd >= 0)
 		close(fd);
