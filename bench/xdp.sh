@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# xdp.sh - `make bench-xdp`: the gate's nanoseconds (xdp_ns) and its packets a second beside nftables
-# (xdp_pps), as the tables of docs/BENCHMARKS.md, into build/bench/xdp.md.
+# xdp.sh - `make bench-xdp`: the gate's nanoseconds (xdp_ns) and its packets a second beside
+# nftables (xdp_pps), as the tables of docs/BENCHMARKS.md, into build/bench/xdp.md.
 #
 #   bench/xdp.sh [--quick] [--write]
 #
@@ -30,7 +30,8 @@ if ((EUID)); then
 fi
 cpu=$(sed -n 's/^model name\s*: //p' /proc/cpuinfo | head -1)
 {
-	echo "$(date -u +%F), ${cpu:-unknown CPU}, $(nproc) CPUs, Linux $(uname -r), $(git -C "$ROOT" describe --always)."
+	echo "$(date -u +%F), ${cpu:-unknown CPU}, $(nproc) CPUs, Linux $(uname -r)," \
+		"$(git -C "$ROOT" describe --always)."
 	echo
 	"$BUILD/bench/xdp_ns" --table "${quick[@]}"
 	echo
@@ -40,7 +41,7 @@ mv "$OUT.tmp" "$OUT"
 cat "$OUT"
 if [[ $write ]]; then
 	doc=$ROOT/docs/BENCHMARKS.md
-	sed -i -e "/^<!-- bench-xdp: begin -->/,/^<!-- bench-xdp: end -->/{/^<!-- bench-xdp: begin -->/r $OUT" \
-		-e '/^<!-- bench-xdp: \(begin\|end\) -->/!d}' "$doc"
+	begin='^<!-- bench-xdp: begin -->' end='^<!-- bench-xdp: end -->'
+	sed -i -e "/$begin/,/$end/{/$begin/r $OUT" -e "/$begin/b" -e "/$end/b" -e 'd}' "$doc"
 	echo "written into $doc"
 fi

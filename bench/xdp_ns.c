@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * xdp_ns.c - what the XDP gate costs a packet, in nanoseconds: BPF_PROG_TEST_RUN of the very program that
- * the daemon's loader loads, less the same run of an empty one. Prints lines "name ns" for make bench; for
- * make bench-xdp, with --table, a table with what was aimed at. Attaches nothing and leaves nothing.
+ * xdp_ns.c - what the XDP gate costs a packet, in nanoseconds: BPF_PROG_TEST_RUN of the very
+ * program that the daemon's loader loads, less the same run of an empty one. Prints lines "name
+ * ns" for make bench; for make bench-xdp, with --table, a table with what was aimed at. Attaches
+ * nothing and leaves nothing.
  *
  * A frame that the gate changes is made what it was by a program in front, which hands on to the
- * gate by a tail call; the same program in front of an empty one is taken off. So the caches are as warm as
- * for the others.
+ * gate by a tail call; the same program in front of an empty one is taken off. So the caches are
+ * as warm as for the others.
  */
 #include "xdp_world.h"
 
@@ -26,8 +27,8 @@ static int compare_doubles(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* The median over the rounds of the gate's mean less the empty program's, each pair right behind the
- * other: the machine may be busy with something else. */
+/* The median over the rounds of the gate's mean less the empty program's, each pair right behind
+ * the other: the machine may be busy with something else. */
 static double difference(int fd, int less_fd, const struct frame *frame)
 {
 	double found[ROUNDS];
@@ -75,7 +76,8 @@ static double measure(const struct scenario *scenario)
 		close(fd);
 		close(less_fd);
 	} else {
-		bench_run(bench_bpf->gate_fd, &frame, 100, NULL, NULL); /* uses up what a limit allows */
+		/* Uses up what a limit allows. */
+		bench_run(bench_bpf->gate_fd, &frame, 100, NULL, NULL);
 		before = bench_count(scenario->verdict);
 		ns = difference(bench_bpf->gate_fd, empty_fd, &frame);
 	}
@@ -125,11 +127,14 @@ static void measure_helper(const char *name, const struct bpf_insn *call, size_t
 static void measure_helpers(void)
 {
 	const struct bpf_insn clock[] = { CALL(BPF_FUNC_ktime_get_ns) };
-	const struct bpf_insn array[] = { MOV(2, 10), ADD(2, -8), MAP_FD(1, bench_bpf->maps[MAP_switches]),
+	const struct bpf_insn array[] = { MOV(2, 10), ADD(2, -8),
+					  MAP_FD(1, bench_bpf->maps[MAP_switches]),
 					  CALL(BPF_FUNC_map_lookup_elem) };
-	const struct bpf_insn hash[] = { MOV(2, 10), ADD(2, -24), MAP_FD(1, bench_bpf->maps[MAP_vips]),
+	const struct bpf_insn hash[] = { MOV(2, 10), ADD(2, -24),
+					 MAP_FD(1, bench_bpf->maps[MAP_vips]),
 					 CALL(BPF_FUNC_map_lookup_elem) };
-	const struct bpf_insn lru[] = { MOV(2, 10), ADD(2, -24), MAP_FD(1, bench_bpf->maps[MAP_strays]),
+	const struct bpf_insn lru[] = { MOV(2, 10), ADD(2, -24),
+					MAP_FD(1, bench_bpf->maps[MAP_strays]),
 					CALL(BPF_FUNC_map_lookup_elem) };
 
 	measure_helper("one reading of the clock", clock, 1);
@@ -203,6 +208,8 @@ static void measure_acls(void)
 	bench_acl(0, NULL, 0, NULL, 0);
 	measure_one("SYN passed, no limits", ", no access list");
 	measure_one("SYN passed, no limits, each from another source", ", no access list");
+	measure_one("SYN over the source's limit", ", no access list");
+	measure_one("SYN passed, both limits and group looked at", ", no access list");
 	fill_prefixes(many, n, AF_INET, true);
 	bench_prefix(&many[0], "198.18.6.6");
 	begun = seconds();

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * xdp_world.h - what both XDP benchmarks measure in: the gate as the daemon's own loader sets it up, in
- * namespaces of its own, with maps in which every verdict can be met, and a frame for each. Whoever
- * includes it calls world_enter (selftests/bpf/world_help.h) first. It ends the program where anything fails.
+ * xdp_world.h - what both XDP benchmarks measure in: the gate as the daemon's own loader sets it
+ * up, in namespaces of its own, with maps in which every verdict can be met, and a frame for each.
+ * Whoever includes it calls world_enter (selftests/bpf/world_help.h) first. It ends the program
+ * where anything fails.
  */
 #ifndef SLUICE_BENCH_XDP_WORLD_H
 #define SLUICE_BENCH_XDP_WORLD_H
@@ -53,7 +54,8 @@ struct scenario {
 		.source_port = 40000, .destination_port = number
 
 enum { /* listeners by their port: PORT + */
-	LIMITED, ANY, WIDE, RESET, DROP, COOKIES, FULL, OVER, PLAIN, ACCEPT, ALLOWED, OPTIONAL, LISTENERS
+	LIMITED, ANY, WIDE, RESET, DROP, COOKIES, FULL, OVER, PLAIN, ACCEPT, ALLOWED, OPTIONAL,
+	LISTENERS
 };
 
 static const uint16_t two_tags[] = { 0x88a8, 0x8100 };
@@ -404,7 +406,8 @@ static inline void bench_frame(struct frame *frame, const struct scenario *scena
 #define ADD(d, i)	    INSN(BPF_ALU64 | BPF_ADD | BPF_K, d, 0, 0, i)
 #define CALL(i)		    INSN(BPF_JMP | BPF_CALL, 0, 0, 0, i)
 #define EXIT		    INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0)
-#define MAP_FD(d, fd)	    INSN(BPF_LD | BPF_DW | BPF_IMM, d, BPF_PSEUDO_MAP_FD, 0, fd), INSN(0, 0, 0, 0, 0)
+#define MAP_FD(d, fd)                                                                              \
+	INSN(BPF_LD | BPF_DW | BPF_IMM, d, BPF_PSEUDO_MAP_FD, 0, fd), INSN(0, 0, 0, 0, 0)
 
 static inline int bench_load(const struct bpf_insn *insns, size_t n)
 {
@@ -425,8 +428,8 @@ static inline int bench_load_action(uint32_t action)
 }
 
 /*
- * A program that makes the frame what it was, from a new source each time where that is asked for (IPv4
- * without tags), and then hands it to another one; or returns action where next_fd is -1.
+ * A program that makes the frame what it was, from a new source each time where that is asked for
+ * (IPv4 without tags), and then hands it to another one; or returns action where next_fd is -1.
  */
 static inline int bench_load_restorer(const struct frame *frame, bool fresh, int next_fd,
 				      uint32_t action)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * duel.h - one frame to the gate and to the model, and the same demanded of both: verdict, action, every
- * byte, the event; at a world's end also all counters and clocks. random_world.h fills both
+ * duel.h - one frame to the gate and to the model, and the same demanded of both: verdict, action,
+ * every byte, the event; at a world's end also all counters and clocks. random_world.h fills both
  * with the same rules, test_differential.c and test_gate_fuzz.c choose the frames.
  */
 #ifndef SLUICE_SELFTESTS_DUEL_H
@@ -148,9 +148,10 @@ static inline void duel_check_event(struct duel *duel, const struct model_answer
 	if (got->reason != want->reason || got->listener != want->listener ||
 	    got->packet_bytes != len || got->snap_bytes != snap || memcmp(got->snap, bytes, snap) ||
 	    got->known != (want->addresses_known | want->ports_known << 1))
-		DUEL_FAIL(duel, bytes, len, "the event of %s is another: %s, listener %u (%u), %u bytes, "
-			  "known %u, snap %s", verdict_name(want->reason), verdict_name(got->reason),
-			  got->listener, want->listener, got->packet_bytes, got->known,
+		DUEL_FAIL(duel, bytes, len, "the event of %s is another: %s, listener %u (%u), "
+			  "%u bytes, known %u, snap %s", verdict_name(want->reason),
+			  verdict_name(got->reason), got->listener, want->listener,
+			  got->packet_bytes, got->known,
 			  memcmp(got->snap, bytes, snap) ? "not as it came" : "as it came");
 	if (want->addresses_known &&
 	    (got->ipv4 != want->tuple.ipv4 || memcmp(got->source, want->tuple.source, 16) ||
@@ -226,7 +227,8 @@ static inline const struct model_answer *duel_frame(struct duel *duel, const uin
 		duel_dump("the model's", want.bytes, want.len);
 		DUEL_FAIL(duel, bytes, len, "%s, but with other bytes", verdict_name(reason));
 	}
-	/* Where the headers say that the packet ends in the first page, no more than that may be counted. */
+	/* Where the headers say that the packet ends in the first page, no more than that may be
+	 * counted. */
 	if (counted_bytes != (want.action == XDP_TX ? want.len : len) && counted_bytes != linear)
 		DUEL_FAIL(duel, bytes, len, "%s counts %llu bytes", verdict_name(reason),
 			  (unsigned long long)counted_bytes);

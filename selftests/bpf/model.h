@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * model.h - the rules of the gate once more, in plain C: what docs/MAPS.md and docs/KERNEL.md say becomes
- * of a packet, for test_differential.c and test_gate_fuzz.c to hold the BPF program against. It shares layouts (abi.h)
- * with the program and no code: lists are searched from end to end, bytes are read one at a time, and
- * the rate limit is the leaky bucket of I.371 where the program has its virtual schedule. Never to be
- * mended by looking at the program: where the two differ, the documents decide who is wrong.
+ * model.h - the rules of the gate once more, in plain C: what docs/MAPS.md and docs/KERNEL.md say
+ * becomes of a packet, for test_differential.c and test_gate_fuzz.c to hold the BPF program
+ * against. It shares layouts (abi.h) with the program and no code: lists are searched from end to
+ * end, bytes are read one at a time, and the rate limit is the leaky bucket of I.371 where the
+ * program has its virtual schedule. Never to be mended by looking at the program: where the two
+ * differ, the documents decide who is wrong.
  */
 #ifndef SLUICE_SELFTESTS_MODEL_H
 #define SLUICE_SELFTESTS_MODEL_H
@@ -42,7 +43,7 @@ struct model_socket {
 	bool listening;
 	bool any_ipv4, any_ipv6;  /* listens on any address of these families */
 	struct model_tuple tuple; /* else: destination alone, or the whole of a connection */
-	uint64_t cookie_ns; /* when it last made a cookie; it takes them back for two minutes after that */
+	uint64_t cookie_ns; /* when it last made a cookie: it takes them back for two minutes */
 };
 
 struct model_cookie {
@@ -127,9 +128,9 @@ struct model {
 };
 
 /*
- * What chance or the clock decided where the rules leave it to them; the model goes along if they do.
- * A cookie may be tried without a flood (PROBE), and which handshakes came back a moment
- * ago is kept in a table that may forget.
+ * What chance or the clock decided where the rules leave it to them; the model goes along if they
+ * do. A cookie may be tried without a flood (PROBE), and which handshakes came back a moment ago
+ * is kept in a table that may forget.
  */
 struct model_oracle {
 	unsigned reason;

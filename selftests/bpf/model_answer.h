@@ -40,7 +40,9 @@ static inline void model_finish(struct model_answer *answer, bool ipv4)
 	}
 }
 
-/* A segment back to who sent this one. Link layer tags stay; IP options and extension headers go. */
+/*
+ * A segment back to who sent this one. Link layer tags stay; IP options and extension headers go.
+ */
 static inline void model_reply(struct model_answer *answer, const struct model_packet *packet,
 			       uint32_t sequence, uint32_t acknowledgement, uint8_t flags,
 			       uint16_t window, const uint8_t *options, uint32_t option_bytes)
@@ -136,7 +138,9 @@ static inline struct model_offer model_offer(const struct model_packet *packet)
 	return offer;
 }
 
-/* ... and the one of four that a cookie of the kernel's can carry: the largest that is no larger. */
+/*
+ * ... and the one of four that a cookie of the kernel's can carry: the largest that is no larger.
+ */
 static inline uint32_t model_cookie_mss(const struct model_packet *packet, unsigned *ret_mss)
 {
 	static const unsigned ipv4[] = { 536, 1300, 1440, 1460 };
@@ -153,8 +157,9 @@ static inline uint32_t model_cookie_mss(const struct model_packet *packet, unsig
 }
 
 /*
- * The SYN's answer, its sequence number and timestamp still to come: the kernel alone knows its secret. With
- * timestamps on both sides scaling and SACK are kept in the lowest bits of ours; they stand there.
+ * The SYN's answer, its sequence number and timestamp still to come: the kernel alone knows its
+ * secret. With timestamps on both sides scaling and SACK are kept in the lowest bits of ours; they
+ * stand there.
  */
 static inline void model_cookie(struct model_answer *answer, const struct model_packet *packet,
 				const struct sluice_listener *listener)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * model_judge.h - the gate's order of rules in the model: see model.h. model_judge says what must become
- * of one frame, and changes the model's clocks and counters as the gate has to change the maps.
+ * model_judge.h - the gate's order of rules in the model: see model.h. model_judge says what must
+ * become of one frame, and changes the model's clocks and counters as the gate has to change the
+ * maps.
  */
 #ifndef SLUICE_SELFTESTS_MODEL_JUDGE_H
 #define SLUICE_SELFTESTS_MODEL_JUDGE_H
@@ -268,7 +269,10 @@ static inline bool model_wants_cookies(struct model *model, const struct sluice_
 	return *until_ns > now_ns || (sent && (listener->flags & SLUICE_LISTENER_COOKIES_PROBE));
 }
 
-/* The socket that makes the cookie for this SYN: whom TCP would ask, if nobody has the connection yet. */
+/*
+ * The socket that makes the cookie for this SYN: whom TCP would ask, if nobody has the connection
+ * yet.
+ */
 static inline struct model_socket *model_cookie_maker(struct model *model,
 						      const struct model_packet *packet)
 {
@@ -437,8 +441,8 @@ static inline unsigned model_decide(struct model *model, struct model_packet *pa
 }
 
 /*
- * What has to become of a frame, of which the program sees headers in the first linear bytes. What a
- * cookie has of the kernel is left out: model_put_cookie.
+ * What has to become of a frame, of which the program sees headers in the first linear bytes. What
+ * a cookie has of the kernel is left out: model_put_cookie.
  */
 static inline void model_judge(struct model *model, const uint8_t *bytes, uint32_t len,
 			       uint32_t linear, uint64_t now_ns, struct model_oracle *oracle,

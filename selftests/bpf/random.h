@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * random.h - the numbers that the tests by chance draw: one stream from one seed, so that the seed in a
- * failure's line brings the failure back.
+ * random.h - the numbers that the tests by chance draw: one stream from one seed, so that the seed
+ * in a failure's line brings the failure back.
  */
 #ifndef SLUICE_SELFTESTS_RANDOM_H
 #define SLUICE_SELFTESTS_RANDOM_H

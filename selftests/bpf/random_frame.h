@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * random_frame.h - frames by chance: mostly such as come near to one of the gate's rules (addresses and
- * ports that the random maps know), then damaged in places. Lengths are right before the damage; checksums
- * never are, since the gate does not look at them.
+ * random_frame.h - frames by chance: mostly such as come near to one of the gate's rules
+ * (addresses and ports that the random maps know), then damaged in places. Lengths are right
+ * before the damage; checksums never are, since the gate does not look at them.
  */
 #ifndef SLUICE_SELFTESTS_RANDOM_FRAME_H
 #define SLUICE_SELFTESTS_RANDOM_FRAME_H
@@ -153,7 +153,8 @@ static inline uint32_t random_add_ipv6(struct random_frame *frame, const struct 
 		memset(ip + at, 0, 8 + 8u * units);
 		if (type == IPPROTO_FRAGMENT) {
 			units = 0;
-			model_put16(ip + at + 2, random_chance(70) ? random_chance(50) : RANDOM_OF(fields));
+			model_put16(ip + at + 2, random_chance(70) ? random_chance(50) :
+								      RANDOM_OF(fields));
 		} else {
 			ip[at + 1] = units;
 		}

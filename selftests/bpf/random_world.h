@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * random_world.h - contents of the gate's maps by chance, the same in the model: listeners, access lists in
- * both generations, penalties, groups, limits whose clocks stand anywhere, switches; and, once for all worlds,
- * the kernel's sockets that cookies need. Limits go by the hour, so that how long a test takes
- * decides nothing.
+ * random_world.h - contents of the gate's maps by chance, the same in the model: listeners, access
+ * lists in both generations, penalties, groups, limits whose clocks stand anywhere, switches; and,
+ * once for all worlds, the kernel's sockets that cookies need. Limits go by the hour, so that how
+ * long a test takes decides nothing.
  */
 #ifndef SLUICE_SELFTESTS_RANDOM_WORLD_H
 #define SLUICE_SELFTESTS_RANDOM_WORLD_H
@@ -263,8 +263,8 @@ enum { ACL_KIND_EXACT, ACL_KIND_V4, ACL_KIND_V6, ACL_KINDS };
 
 #define WORLD_ACLS 4 /* that have maps; one more has none */
 
-/* Made once and filled anew for each world: the kernel waits for all its processors where an outer map
- * changes. */
+/* Made once and filled anew for each world: the kernel waits for all its processors where an
+ * outer map changes. */
 static int world_acl_fds[WORLD_ACLS][2][ACL_KINDS];
 
 static inline void world_make_acl_maps(struct duel *duel)
@@ -306,7 +306,10 @@ static inline void world_put_acl(struct model *model, int fd, __u32 acl, unsigne
 	for (unsigned bit = entry.prefix; bit < 128; bit++)
 		entry.address[bit / 8] &= (uint8_t)~(0x80 >> bit % 8);
 	key.prefix = kind == ACL_KIND_V4 ? entry.prefix - 96 : entry.prefix;
-	memcpy(key.address, entry.address + (kind == ACL_KIND_V4 ? 12 : 0), kind == ACL_KIND_V4 ? 4 : 16);
+	if (kind == ACL_KIND_V4)
+		memcpy(key.address, entry.address + 12, 4);
+	else
+		memcpy(key.address, entry.address, 16);
 	assert_int_equal(bpf_map_update_elem(fd, entry.exact ? (void *)key.address : (void *)&key,
 					     &value, BPF_ANY), 0);
 	if (!counts)

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_bypass.c - can a packet be wrapped so that the gate takes it for nobody's, and Linux for a SYN? Frames
- * by chance go over a veth pair whose other end has the gate on it and listening sockets behind: whole
- * ones, in fragments that are small, overlap, nest or come in another order, under extension headers, tags
- * and options. The gate denies every source. A filter on the sockets tells of each SYN that came
- * through all the same; without the gate most of them do, or the test would prove nothing.
+ * test_bypass.c - can a packet be wrapped so that the gate takes it for nobody's, and Linux for a
+ * SYN? Frames by chance go over a veth pair whose other end has the gate on it and listening
+ * sockets behind: whole ones, in fragments that are small, overlap, nest or come in another order,
+ * under extension headers, tags and options. The gate denies every source. A filter on the sockets
+ * tells of each SYN that came through all the same; without the gate most of them do, or the test
+ * would prove nothing.
  */
 #include <linux/if_packet.h>
 #include <net/if.h>

@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_differential.c - the gate against the model of its rules: frames by chance through both, in worlds
- * whose maps are filled by chance, and the same verdict, action, bytes, events, counters and clocks from
- * both. SLUICE_SEED repeats a run (or the one world that a failure names), SLUICE_PACKETS says
- * how many frames: `make differential` sends a million.
+ * test_differential.c - the gate against the model of its rules: frames by chance through both, in
+ * worlds whose maps are filled by chance, and the same verdict, action, bytes, events, counters
+ * and clocks from both. SLUICE_SEED repeats a run (or the one world that a failure names),
+ * SLUICE_PACKETS says how many frames: `make differential` sends a million.
  */
 #include "random_world.h"
 
 #define FRAMES_IN_CHECK 400000
 #define FRAMES_A_WORLD	2000
 
-/* The segment that ends the handshake of one of the cookies that were sent, now and then a bit off. */
+/*
+ * The segment that ends the handshake of one of the cookies that were sent, now and then a bit
+ * off.
+ */
 static void make_cookie_return(const struct model *model, struct random_frame *frame)
 {
 	unsigned n = model->n_cookies < MODEL_COOKIES ? model->n_cookies : MODEL_COOKIES;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_gate_fuzz.c - frames that nobody would send, through the gate and the model of its rules: each field's
- * every value, each length, then ever more damage for as long as one likes. SLUICE_FUZZ_SECONDS says how
- * long; with SLUICE_FUZZ_WHOLE=1 (`make fuzz-xdp`) the sweeps leave nothing out. SLUICE_SEED repeats.
+ * test_gate_fuzz.c - frames that nobody would send, through the gate and the model of its rules:
+ * each field's every value, each length, then ever more damage for as long as one likes.
+ * SLUICE_FUZZ_SECONDS says how long; with SLUICE_FUZZ_WHOLE=1 (`make fuzz-xdp`) the sweeps leave
+ * nothing out. SLUICE_SEED repeats.
  */
 #include "random_world.h"
 
