@@ -51,8 +51,10 @@ def test_bpftool_prints_names(lab, client, sluice):
         assert fields <= names(entries[0]), (name, names(entries[0]))
     for name in ("acl_exact", "acl_v4", "acl_v6"):
         entries = maps.dump_inner(f"{sluice.pin_path}/{name}")
-        assert entries and isinstance(entries[0]["key"], dict), (name, entries)
-        assert entries[0]["value"]["action"] == 1
+        assert len(entries) == 1, (name, entries)
+        if tuple(int(n) for n in os.uname().release.split(".")[:2]) >= (6, 2):
+            assert entries[0]["key"].keys() <= {"address", "prefixlen"}, (name, entries)
+            assert entries[0]["value"]["action"] == 1
     entries = maps.dump(f"{sluice.pin_path}/sources")
     assert entries and isinstance(entries[0]["key"], dict), entries
 

@@ -303,6 +303,11 @@ int bpf_loader_acl_init(struct bpf *bpf)
 	memset(maps->fds, 0xff, sizeof(maps->fds));
 	maps->types_fd = bpf_loader_acl_types(maps->types);
 	bpf->acl_maps = maps;
+	/* Up to Linux 6.1 a map with types may not stand where the gate declares one without. */
+	if (maps->types_fd >= 0 && bpf_loader_wait(bpf)) {
+		close(maps->types_fd);
+		maps->types_fd = -1;
+	}
 	return 0;
 }
 
