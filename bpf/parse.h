@@ -225,7 +225,12 @@ static __always_inline __u32 parse_ipv6(struct xdp_md *ctx, struct cursor *curso
 	packet->has_addresses = 1;
 	__builtin_memcpy(packet->source, &ip->saddr, sizeof(packet->source));
 	__builtin_memcpy(packet->key.address, &ip->daddr, sizeof(packet->key.address));
-	return ip->nexthdr == IPPROTO_TCP ? PARSE_TCP : parse_extensions(ctx, packet, ip->nexthdr);
+	if (ip->nexthdr == IPPROTO_TCP)
+		return PARSE_TCP;
+	if (parse_is_extension(ip->nexthdr))
+		return parse_extensions(ctx, packet, ip->nexthdr);
+	packet->protocol = ip->nexthdr;
+	return VERDICT_PASS_NOT_OURS;
 }
 
 static __always_inline bool parse_is_vlan(__be16 proto)
