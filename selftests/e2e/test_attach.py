@@ -104,7 +104,8 @@ def test_interface_that_comes_goes_and_comes_back(lab, client, daemon, backends,
         assert_guarded(client)
         late.remove()
         wait_mode(sluice, "late0", "off")
-        assert "gone" in interfaces(sluice)["late0"]["note"]
+        wait_for(lambda: re.search("gone|no such", interfaces(sluice)["late0"]["note"]), 3,
+                 lambda: f"the note says why: {interfaces(sluice)}")
         assert sluice.log().count("XDP lost") == again + 1
     # A reload while it is missing changes nothing about that.
     sluice.config["kernel"]["interfaces"].append({"name": "ghost0"})
@@ -142,8 +143,18 @@ def test_interface_that_changes_its_name(lab, client, daemon, backends, late):
         wait_mode(sluice, "late0", "native")
         late.lb.run("ip", "link", "set", "late0", "up")
         assert_guarded(client)
+        # Into another namespace and back: there it is not ours.
+        late.lb.run("ip", "link", "set", "late0", "netns", late.client.netns)
+        wait_mode(sluice, "late0", "off")
+        (shown,) = json.loads(late.client.run("ip", "-j", "-d", "link", "show", "late0").stdout)
+        assert "xdp" not in shown
+        late.client.run("ip", "link", "set", "late0", "netns", late.lb.netns)
+        wait_mode(sluice, "late0", "native")
+        late.up("late0")
+        assert_guarded(client)
     finally:
         late.remove("later0")
+        late.client.run("ip", "link", "del", "late0", check=False)
 
 
 def test_what_is_taken_off_by_hand_stays_off_until_a_reload(lab, client, daemon, backends, late):
@@ -214,6 +225,8 @@ def test_foreign_program_on_what_appears_is_left_until_it_goes(lab, client, daem
     late.lb.run("ip", "link", "set", "early0", "name", "late0")
     wait_for(lambda: "xdp_pass" in interfaces(sluice)["late0"]["note"], 3,
              lambda: f"it is refused: {interfaces(sluice)}")
+    assert interfaces(sluice)["late0"]["mode"] == "off" and late.program() == "xdp_pass"
+    sluice.reload()  # it was off before: no reason to refuse
     assert interfaces(sluice)["late0"]["mode"] == "off" and late.program() == "xdp_pass"
     late.foreign(False)
     late.lb.run("ip", "link", "set", "late0", "up")  # of what is down the kernel does not tell

@@ -71,8 +71,8 @@ void kernel_forget(struct kernel *kernel);
 int kernel_guard(struct kernel *kernel, struct state *state, const struct config *config,
 		 uint32_t slots, bool with_acl);
 /* XDP on the config's interfaces, off all others. One that does not exist gets it when it appears.
- * 0, or -errno after logging: mode required; or an interface that the config newly names carries
- * somebody else's program. */
+ * 0, or -errno after logging: mode required, and it was on before or is new; or an interface that the
+ * config newly names carries somebody else's program. */
 int kernel_attach_xdp(struct kernel *kernel, const struct config *config);
 /* Once a second: notices and logs what was detached behind our back, so that what is reported is what
  * holds. The next reload puts it back. */

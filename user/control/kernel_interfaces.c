@@ -114,6 +114,17 @@ static void warn_twice(const struct kernel_interface *report, const struct kerne
 			 F_STR("reason", report->why));
 }
 
+/* Where somebody else's program is, the operator decides, before anything begins. What was off already
+ * is no reason to refuse new addresses of backends. */
+static bool is_fatal(const struct kernel *kernel, const struct kernel_interface *before, int err)
+{
+	if (!err || err == -ENODEV)
+		return false;
+	if (!before)
+		return kernel->required || err == -EBUSY;
+	return kernel->required && before->used != BPF_XDP_OFF;
+}
+
 int kernel_attach_xdp(struct kernel *kernel, const struct config *config)
 {
 	size_t n = config->kernel.n_interfaces;
@@ -137,8 +148,7 @@ int kernel_attach_xdp(struct kernel *kernel, const struct config *config)
 		reports[i].wanted = interface->xdp;
 		int err = attach(kernel, &reports[i], before);
 
-		/* Where somebody else's program is, the operator decides, before anything begins. */
-		if (err != -ENODEV && (kernel->required || (err == -EBUSY && !before)) && !ret)
+		if (!ret && is_fatal(kernel, before, err))
 			ret = err;
 		names[i] = interface->name;
 	}
