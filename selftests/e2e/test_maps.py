@@ -121,6 +121,7 @@ def test_programs_loaded_by_hand(lab, client, kernel_allowed):
     folder = f"{BPFFS}/sluice-test-{os.getpid()}-hand"
     gate = os.path.join(re.sub(r"/san-[^/]*$", "", lab.build), "bpf", "gate.bpf.o")
     lb = lab.world.lb
+    agent = lab.agent(lb, "hand-server")
     try:
         run("mkdir", "-p", folder)
         lb.run(maps.BPFTOOL, "prog", "loadall", gate, f"{folder}/prog", "pinmaps", folder)
@@ -131,7 +132,6 @@ def test_programs_loaded_by_hand(lab, client, kernel_allowed):
         value = bytearray(80)
         value[8:12] = b"\xff" * 4  # no group
         maps.update(f"{folder}/listeners", key, value)
-        agent = lab.agent(lb, "hand-server")
         agent.run(_serve, (lb.address, 8443))
         from test_gate import knock
         assert client.run(knock, (lb.address, 8443)) == ["open"]
@@ -154,6 +154,7 @@ def test_programs_loaded_by_hand(lab, client, kernel_allowed):
 
         wait_for(lambda: packets(2) >= 2 and packets(5) >= 1, 2, "pass_new and drop_acl counted")
     finally:
+        agent.stop()
         lb.run(maps.BPFTOOL, "net", "detach", "xdpdrv", "dev", "front0", check=False)
         shutil.rmtree(folder, ignore_errors=True)
 
