@@ -86,6 +86,20 @@ static inline uint64_t hash_ring(int fd)
 	return found;
 }
 
+static inline uint64_t hash_counters(void)
+{
+	FILE *file = fopen("/proc/net/netstat", "re");
+	uint64_t hash = HASH_START;
+	char line[8192];
+
+	assert_non_null(file);
+	while (fgets(line, sizeof(line), file))
+		if (!strncmp(line, "TcpExt:", 7))
+			hash = hash_bytes(hash, line, strlen(line));
+	fclose(file);
+	return hash;
+}
+
 /* Those that are large, and that neither program writes to. */
 static inline bool is_large(int map)
 {
@@ -107,11 +121,8 @@ static inline bool is_large(int map)
 /* listener: whose sockets are looked at. whole: the large maps too, which takes its time. */
 static inline uint64_t live_hash(const struct bpf *bpf, __u32 listener, bool whole)
 {
-	uint64_t hash = HASH_START;
-	char *counters = read_command("grep TcpExt /proc/net/netstat");
+	uint64_t hash = hash_counters();
 
-	assert_non_null(counters);
-	hash = hash_bytes(hash, counters, strlen(counters));
 	hash = hash_bytes(hash, bpf->gate_data, bpf->gate_data_bytes);
 	for (int i = 0; i < MAPS; i++) {
 		int fd = bpf->maps[i];

@@ -455,6 +455,15 @@ static void a_segment_of_a_connection_is_no_stray(void **state)
 	assert_int_equal(found.trace.socket_state, 1);
 }
 
+static void set_syncookies(int value)
+{
+	FILE *file = fopen("/proc/sys/net/ipv4/tcp_syncookies", "we");
+
+	assert_non_null(file);
+	fprintf(file, "%d\n", value);
+	assert_int_equal(fclose(file), 0);
+}
+
 static void a_cookie_without_a_mark_on_the_socket(void **state)
 {
 	struct world *world = *state;
@@ -463,7 +472,7 @@ static void a_cookie_without_a_mark_on_the_socket(void **state)
 
 	world->listener.flags = SLUICE_LISTENER_COOKIES_ALWAYS;
 	set_listener(world);
-	assert_int_equal(run_command("echo 2 >/proc/sys/net/ipv4/tcp_syncookies"), 0);
+	set_syncookies(2);
 	FOR_BOTH(v6) {
 		struct bpf_explanation found = EXPLAINED(world, COOKIE_SENT, .ipv6 = v6,
 							 .given = made);
@@ -480,7 +489,7 @@ static void a_cookie_without_a_mark_on_the_socket(void **state)
 
 		assert_steps(&found, SLUICE_TRACE_LISTENER | SLUICE_TRACE_SOCKET);
 	}
-	assert_int_equal(run_command("echo 1 >/proc/sys/net/ipv4/tcp_syncookies"), 0);
+	set_syncookies(1);
 	FOR_V4(v6) {
 		struct bpf_explanation found = EXPLAINED(world, PASS_NEW, .ipv6 = v6,
 							 .given = refused);
