@@ -77,6 +77,21 @@ static __always_inline void answer_fill(const struct packet *packet, struct answ
 	answer->tcp.check = answer_fold(answer_sum(answer->words, sizeof(*answer) / 4, sum));
 }
 
+#ifdef ANSWER_KEEPS_LENGTH /* gate_chain.bpf.c: what is left behind the packet is padding */
+#define ANSWER_GROWS false
+#else
+#define ANSWER_GROWS true /* drivers leave room behind a frame for the few bytes that it may take */
+#endif
+
+static __always_inline bool answer_fits(struct xdp_md *ctx, const struct packet *packet,
+					const struct answer *answer)
+{
+	return ANSWER_GROWS ||
+	       bpf_xdp_get_buff_len(ctx) >=
+		       packet->l3_offset + answer->tcp.doff * 4 +
+			       (packet->ipv4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr));
+}
+
 /* False: there is no room for it behind the frame, which is as it was. Verified by itself. */
 __noinline bool answer_make(struct xdp_md *ctx, const struct packet *packet, struct answer *answer)
 {
@@ -94,7 +109,7 @@ __noinline bool answer_make(struct xdp_md *ctx, const struct packet *packet, str
 		return false;
 	answer_fill(packet, answer);
 	excess = (long)bpf_xdp_get_buff_len(ctx) - (l3_offset + ip_bytes + tcp_bytes);
-#ifdef ANSWER_KEEPS_LENGTH /* gate_chain.bpf.c: what is left behind the packet is padding */
+#ifdef ANSWER_KEEPS_LENGTH
 	if (excess < 0)
 		return false;
 #else

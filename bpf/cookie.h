@@ -125,7 +125,8 @@ static __always_inline __s64 cookie_generate(struct xdp_md *ctx, const struct pa
 	return cookie;
 }
 
-/* Makes the SYN the answer that carries the cookie. False: it cannot be, and is as it was. */
+/* Makes the SYN the answer that carries the cookie, and tells who listens before. False: it cannot be,
+ * and is as it was. */
 static __always_inline bool cookie_answer(struct xdp_md *ctx, const struct packet *packet,
 					  const struct sluice_listener *listener,
 					  const struct syn_header *header, __s64 cookie,
@@ -133,6 +134,8 @@ static __always_inline bool cookie_answer(struct xdp_md *ctx, const struct packe
 {
 	struct answer answer = {};
 	struct syn_options offered = {};
+	struct sluice_switches *on;
+	__u32 zero = 0;
 
 	answer.tcp.seq = bpf_htonl((__u32)cookie);
 	answer.tcp.ack_seq = bpf_htonl(bpf_ntohl(packet->sequence) + 1);
@@ -146,6 +149,11 @@ static __always_inline bool cookie_answer(struct xdp_md *ctx, const struct packe
 	if ((listener->flags & SLUICE_LISTENER_COOKIES_OPTIONS) &&
 	    syn_options_read(header, packet->header_bytes, &offered))
 		syn_options_answer(&answer, &offered, listener->cookie_wscale, now_ns);
+	if (!answer_fits(ctx, packet, &answer))
+		return false;
+	on = bpf_map_lookup_elem(&switches, &zero);
+	if (on && (on->events_mask & (1ull << VERDICT_COOKIE_SENT)))
+		event_send(ctx, packet, VERDICT_COOKIE_SENT, listener->id);
 	return answer_make(ctx, packet, &answer);
 }
 
@@ -155,8 +163,6 @@ __noinline int cookie_send(struct xdp_md *ctx, const struct packet *packet,
 			   const struct sluice_listener *listener, __u64 now_ns)
 {
 	struct syn_header header = {};
-	struct sluice_switches *on;
-	__u32 zero = 0;
 	__s64 cookie;
 
 	if (!packet || !listener)
@@ -168,9 +174,6 @@ __noinline int cookie_send(struct xdp_md *ctx, const struct packet *packet,
 	TRACE(SLUICE_TRACE_COOKIE, cookie_result = cookie < 0 ? cookie : 0);
 	if (cookie < 0)
 		return cookie;
-	on = bpf_map_lookup_elem(&switches, &zero);
-	if (on && (on->events_mask & (1ull << VERDICT_COOKIE_SENT)))
-		event_send(ctx, packet, VERDICT_COOKIE_SENT, listener->id);
 	return cookie_answer(ctx, packet, listener, &header, cookie, now_ns) ? 0 : -28; /* ENOSPC */
 }
 

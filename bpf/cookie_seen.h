@@ -23,8 +23,9 @@ __u64 cookies_seen[COOKIE_SEEN_ENTRIES];
 static __always_inline __u64 cookie_seen_hash(const struct packet *packet,
 					      const struct sluice_switches *on)
 {
-	__u64 hash = source_hash(packet->source, on->hash_key);
+	__u64 hash = source_hash(packet->source, on->hash_key) * 3;
 
+	hash += source_hash(packet->destination, on->hash_key);
 	hash += ((__u64)packet->sequence << 32) | ((__u32)packet->source_port << 16) |
 		packet->key.port;
 	hash ^= hash >> 32;

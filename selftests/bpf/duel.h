@@ -7,6 +7,20 @@
 #ifndef SLUICE_SELFTESTS_DUEL_H
 #define SLUICE_SELFTESTS_DUEL_H
 
+/* test_differential_chain.c has the other object, under this one's name. */
+#ifdef DUEL_CHAIN
+#include "sluice/ports.h"
+#include "sluice/trace.h"
+#include "gate_chain.skel.h"
+#define __GATE_BPF_SKEL_H__
+#define gate_bpf		gate_chain_bpf
+#define gate_bpf__open_and_load gate_chain_bpf__open_and_load
+#define gate_bpf__destroy	gate_chain_bpf__destroy
+#define DUEL_KEEPS_LENGTH true
+#else
+#define DUEL_KEEPS_LENGTH false
+#endif
+
 #include "gate_help.h"
 #include "model_judge.h"
 #include "random.h"

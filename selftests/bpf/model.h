@@ -115,6 +115,7 @@ struct model {
 	unsigned n_cookies;
 	struct model_handshake handshakes[MODEL_COOKIES]; /* likewise */
 	unsigned n_handshakes;
+	bool keeps_length; /* the gate is one of several programs: gate_chain.bpf.c */
 	unsigned syncookies; /* the sysctl; no queue of a listener is ever full */
 
 	struct model_bucket sources[MODEL_BUCKETS]; /* of sources and strays, by hash */

@@ -28,7 +28,7 @@ static inline uint16_t model_checksum(uint32_t sum)
 static inline void model_finish(struct model_answer *answer, bool ipv4)
 {
 	uint8_t *ip = answer->bytes + answer->l3, *tcp = answer->bytes + answer->l4;
-	uint32_t tcp_bytes = answer->len - answer->l4, sum;
+	uint32_t tcp_bytes = (tcp[12] >> 4) * 4u, sum;
 
 	model_put16(tcp + 16, 0);
 	sum = ipv4 ? model_sum(0, ip + 12, 8) : model_sum(0, ip + 8, 32);
@@ -87,6 +87,11 @@ static inline void model_reply(struct model_answer *answer, const struct model_p
 	model_put16(tcp + 14, window);
 	memcpy(tcp + 20, options, option_bytes);
 	answer->len = answer->l4 + tcp_bytes;
+	/* In libxdp's dispatcher what was longer stays so: padding. */
+	if (packet->keeps_length && answer->len < packet->len) {
+		memcpy(out + answer->len, packet->bytes + answer->len, packet->len - answer->len);
+		answer->len = packet->len;
+	}
 	model_finish(answer, packet->tuple.ipv4);
 }
 
@@ -159,16 +164,20 @@ static inline uint32_t model_cookie_mss(const struct model_packet *packet, unsig
 /*
  * The SYN's answer, its sequence number and timestamp still to come: the kernel alone knows its
  * secret. With timestamps on both sides scaling and SACK are kept in the lowest bits of ours; they
- * stand there.
+ * stand there. False: the frame may not grow, and is too short.
  */
-static inline void model_cookie(struct model_answer *answer, const struct model_packet *packet,
+static inline bool model_cookie(struct model_answer *answer, const struct model_packet *packet,
 				const struct sluice_listener *listener)
 {
 	uint8_t options[20] = { 2, 4, 0, 0, 1, 1, 8, 10, [16] = 1, 3, 3, 0 };
 	struct model_offer offer = model_offer(packet);
-	unsigned mss;
 	bool keeps = (listener->flags & SLUICE_LISTENER_COOKIES_OPTIONS) && offer.timestamps;
+	uint32_t option_bytes = !keeps ? 4 : offer.scaling == 15 ? 16 : 20;
+	unsigned mss;
 
+	if (packet->keeps_length &&
+	    packet->len < packet->l3 + (packet->tuple.ipv4 ? 40 : 60) + option_bytes)
+		return false;
 	answer->mss_index = model_cookie_mss(packet, &mss);
 	model_put16(options + 2, mss);
 	if (offer.sack) {
@@ -179,8 +188,9 @@ static inline void model_cookie(struct model_answer *answer, const struct model_
 	model_put32(options + 12, offer.timestamp);
 	options[19] = listener->cookie_wscale;
 	model_reply(answer, packet, 0, packet->sequence + 1, MODEL_SYN | MODEL_ACK, 32768, options,
-		    !keeps ? 4 : offer.scaling == 15 ? 16 : 20);
+		    option_bytes);
 	answer->stamp_at = keeps ? answer->l4 + 28 : 0;
+	return true;
 }
 
 /*

@@ -264,7 +264,7 @@ static inline bool model_wants_cookies(struct model *model, const struct sluice_
 			listener->cookie_tolerance_ns))
 		*until_ns = now_ns + MODEL_SECOND_NS;
 	/* So near to the end that the two clocks may not agree. */
-	if (*until_ns < now_ns + MODEL_SECOND_NS / 4 && *until_ns + MODEL_SECOND_NS / 4 > now_ns)
+	if (*until_ns < now_ns + MODEL_SECOND_NS / 2 && *until_ns + MODEL_SECOND_NS / 2 > now_ns)
 		return sent;
 	return *until_ns > now_ns || (sent && (listener->flags & SLUICE_LISTENER_COOKIES_PROBE));
 }
@@ -315,14 +315,14 @@ static inline unsigned model_new_connection(struct model *model, const struct mo
 	if (wants_cookie && (packet->bytes[0] & 1))
 		return VERDICT_DROP_MALFORMED;
 	maker = wants_cookie ? model_cookie_maker(model, packet) : NULL;
-	if (maker) {
+	if (maker)
 		maker->cookie_ns = now_ns;
+	if (maker && model_cookie(answer, packet, listener)) {
 		stats->cookies++;
 		model->cookie_sent_ns[listener->id] = now_ns;
 		if ((listener->flags & SLUICE_LISTENER_COOKIES_PROBE) &&
 		    model->cookie_until_ns[listener->id] < now_ns + MODEL_SECOND_NS / 2)
 			model->cookie_until_ns[listener->id] = now_ns + MODEL_SECOND_NS;
-		model_cookie(answer, packet, listener);
 		return VERDICT_COOKIE_SENT;
 	}
 	found = model_admit(model, packet, listener, now_ns);
@@ -362,7 +362,7 @@ static inline bool model_is_same_again(struct model *model, const struct model_p
 		struct model_handshake *handshake = &model->handshakes[i];
 
 		if (handshake->sequence != packet->sequence ||
-		    now_ns > handshake->admitted_ns + MODEL_SECOND_NS / 10 ||
+		    now_ns > handshake->admitted_ns + 2 * MODEL_SECOND_NS || /* and no clock's error */
 		    !model_same_tuple(&handshake->tuple, &packet->tuple))
 			continue;
 		*(known ? &oracle->twice : &oracle->forgotten) += 1;
@@ -448,7 +448,9 @@ static inline void model_judge(struct model *model, const uint8_t *bytes, uint32
 			       uint32_t linear, uint64_t now_ns, struct model_oracle *oracle,
 			       struct model_answer *answer)
 {
-	struct model_packet packet = { .bytes = bytes, .len = len, .linear = linear };
+	struct model_packet packet = {
+		.bytes = bytes, .len = len, .linear = linear, .keeps_length = model->keeps_length,
+	};
 
 	answer->listener = SLUICE_EVENT_NO_LISTENER;
 	answer->action = XDP_DROP;

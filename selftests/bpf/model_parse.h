@@ -24,6 +24,7 @@ struct model_packet {
 	uint32_t l3, l4;
 	uint32_t l4_bytes; /* as the IP header has it */
 	bool has_addresses, has_ports;
+	bool keeps_length; /* the answer has to be as long as it is */
 	bool starts_fragments; /* the first of several */
 	bool discovery;	       /* IPv6 neighbour discovery */
 	struct model_tuple tuple;

@@ -561,6 +561,7 @@ static inline void world_make(struct duel *duel, uint64_t seed)
 	memset(model, 0, sizeof(*model));
 	memcpy(model->sockets, sockets, sizeof(sockets));
 	model->n_sockets = n_sockets;
+	model->keeps_length = DUEL_KEEPS_LENGTH;
 	duel->seed = random_state = seed;
 	duel->frames = 0;
 	duel->events_limited = 0;

@@ -7,7 +7,9 @@
  */
 #include "random_world.h"
 
+#ifndef FRAMES_IN_CHECK
 #define FRAMES_IN_CHECK 400000
+#endif
 #define FRAMES_A_WORLD	2000
 
 /*
