@@ -22,6 +22,8 @@
 
 static const uint8_t receiver_mac[6] = { 2, 0, 0, 0, 0, 1 };
 static int packet_fd, seen_fd;
+/* Another one each time, since what is left of fragments from before waits for the rest of them. */
+static uint8_t sender = 9;
 
 struct seen {
 	uint64_t syns;
@@ -148,7 +150,8 @@ static uint32_t make_syn(struct random_frame *frame, uint32_t number, bool *ret_
 	uint32_t data = random_chance(30) ? random_below(100) : 0, bytes = 20 + options + data;
 	uint8_t *ip, *tcp;
 
-	random_parse_address(tuple.source, tuple.ipv4 ? "198.18.0.9" : "fd00::9");
+	random_parse_address(tuple.source, tuple.ipv4 ? "198.18.0.0" : "fd00::");
+	tuple.source[15] = sender;
 	random_parse_address(tuple.destination, tuple.ipv4 ? "198.18.0.1" : "fd00::1");
 	memset(frame->bytes, 0, 400);
 	memcpy(frame->bytes, receiver_mac, 6);
@@ -276,6 +279,7 @@ static void send_datagrams(uint64_t seed, uint32_t n)
 	static struct random_frame whole;
 
 	random_state = seed;
+	sender++;
 	for (uint32_t number = 1; number <= n; number++) {
 		bool ipv4;
 		uint32_t start = make_syn(&whole, number, &ipv4);
