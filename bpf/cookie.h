@@ -125,6 +125,20 @@ static __always_inline __s64 cookie_generate(struct xdp_md *ctx, const struct pa
 	return cookie;
 }
 
+/* The MSS to announce: that of the cookie, which is the client's, but no more than this interface has
+ * room for. Else a client with larger frames sends what never arrives. */
+static __always_inline __u16 cookie_mss(struct xdp_md *ctx, const struct packet *packet,
+					__s64 cookie)
+{
+	__u32 headers = sizeof(struct tcphdr) +
+			(packet->ipv4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr));
+	__u32 mss = (cookie >> 32) & 0xffff, mtu = 0;
+
+	if (bpf_check_mtu(ctx, 0, &mtu, 0, 0) >= 0 && mtu > headers && mss > mtu - headers)
+		mss = mtu - headers;
+	return mss;
+}
+
 /* Makes the SYN the answer that carries the cookie, and tells who listens before. False: it cannot be,
  * and is as it was. */
 static __always_inline bool cookie_answer(struct xdp_md *ctx, const struct packet *packet,
@@ -144,7 +158,7 @@ static __always_inline bool cookie_answer(struct xdp_md *ctx, const struct packe
 	answer.tcp.window = bpf_htons(COOKIE_WINDOW);
 	answer.options[0] = TCP_OPTION_MSS;
 	answer.options[1] = 4;
-	*(__be16 *)&answer.options[2] = bpf_htons((__u16)(cookie >> 32));
+	*(__be16 *)&answer.options[2] = bpf_htons(cookie_mss(ctx, packet, cookie));
 	answer.tcp.doff = (sizeof(answer.tcp) + 4) / 4;
 	if ((listener->flags & SLUICE_LISTENER_COOKIES_OPTIONS) &&
 	    syn_options_read(header, packet->header_bytes, &offered))

@@ -77,45 +77,6 @@ static __always_inline __u32 refuse(struct xdp_md *ctx, const struct packet *pac
 	return reset_make(ctx, packet) ? VERDICT_RESET_ALL_DOWN : VERDICT_DROP_ALL_DOWN;
 }
 
-static __always_inline __u32 new_connection(struct xdp_md *ctx, const struct packet *packet,
-					    const struct sluice_listener *listener,
-					    struct sluice_listener_stats *stats,
-					    const struct sluice_switches *on)
-{
-	enum acl_verdict acl = acl_judge(packet, listener->acl);
-	const struct sluice_group *down;
-	__u64 now_ns = 0;
-	bool refused;
-	__u32 found;
-
-	stats->syns++;
-	if (acl != ACL_ADMITS) {
-		stats->denied++;
-		return acl == ACL_DENIES ? VERDICT_DROP_ACL : VERDICT_DROP_NOT_ALLOWED;
-	}
-	if (on->penalties_until_ns && penalty_holds(packet, on, SLUICE_PENALTY_CONNECTIONS)) {
-		stats->penalized++;
-		return VERDICT_DROP_PENALTY;
-	}
-	down = group_down(listener->group);
-	refused = down && down->on_all_down != SLUICE_ALL_DOWN_ACCEPT;
-	if (!refused && (listener->flags & COOKIE_FLAGS)) {
-		now_ns = bpf_ktime_get_ns();
-		found = cookie_instead(ctx, packet, listener, stats, now_ns);
-		if (found != GO_ON)
-			return found;
-	}
-	found = admit(packet, listener, stats, on, now_ns);
-	if (found != VERDICT_PASS_NEW)
-		return found;
-	if (refused) {
-		stats->all_down++;
-		return refuse(ctx, packet, listener, down, on);
-	}
-	stats->passed++;
-	return down ? VERDICT_PASS_FAIL_OPEN : VERDICT_PASS_NEW;
-}
-
 /* Whether segments to this listener may bring cookies back. */
 static __always_inline bool cookies_return(const struct sluice_listener *listener)
 {
@@ -135,6 +96,62 @@ static __always_inline bool cookies_return(const struct sluice_listener *listene
 		return true;
 	__sync_val_compare_and_swap(&times->cookie_sent_ns, sent_ns, 0);
 	return false;
+}
+
+/* Whether a source may connect at all, by access lists and penalties: the verdict, or GO_ON. */
+static __always_inline __u32 unwelcome(const struct packet *packet,
+				       const struct sluice_listener *listener,
+				       struct sluice_listener_stats *stats,
+				       const struct sluice_switches *on)
+{
+	enum acl_verdict acl = acl_judge(packet, listener->acl);
+
+	if (acl != ACL_ADMITS) {
+		stats->denied++;
+		return acl == ACL_DENIES ? VERDICT_DROP_ACL : VERDICT_DROP_NOT_ALLOWED;
+	}
+	if (on->penalties_until_ns && penalty_holds(packet, on, SLUICE_PENALTY_CONNECTIONS)) {
+		stats->penalized++;
+		return VERDICT_DROP_PENALTY;
+	}
+	return GO_ON;
+}
+
+static __always_inline __u32 new_connection(struct xdp_md *ctx, const struct packet *packet,
+					    const struct sluice_listener *listener,
+					    struct sluice_listener_stats *stats,
+					    const struct sluice_switches *on)
+{
+	const struct sluice_group *down;
+	__u64 now_ns = 0;
+	bool refused;
+	__u32 found;
+
+	stats->syns++;
+	found = unwelcome(packet, listener, stats, on);
+	if (found != GO_ON)
+		return found;
+	down = group_down(listener->group);
+	refused = down && down->on_all_down != SLUICE_ALL_DOWN_ACCEPT;
+	if (!refused && (listener->flags & COOKIE_FLAGS)) {
+		now_ns = bpf_ktime_get_ns();
+		found = cookie_instead(ctx, packet, listener, stats, now_ns);
+		if (found != GO_ON)
+			return found;
+	}
+	found = admit(packet, listener, stats, on, now_ns);
+	if (found != VERDICT_PASS_NEW)
+		return found;
+	if (refused) {
+		stats->all_down++;
+		return refuse(ctx, packet, listener, down, on);
+	}
+	stats->passed++;
+	/* While the stack makes cookies of its own too, the one for this SYN is not to be counted again. */
+	if (cookies_return(listener))
+		cookie_seen_put(cookie_seen_hash(packet, bpf_htonl(bpf_ntohl(packet->sequence) + 1), on),
+				now_ns, COOKIE_SEEN_SYN_TICKS);
+	return down ? VERDICT_PASS_FAIL_OPEN : VERDICT_PASS_NEW;
 }
 
 /* A segment that is no SYN, while it matters whose it is. Verified by itself, which is why the pointers
@@ -159,14 +176,18 @@ __noinline __u32 later_packet(struct xdp_md *ctx, const struct packet *packet,
 	}
 	if (owner != COOKIE_OWNER_COOKIE)
 		return VERDICT_PASS_ESTABLISHED;
-	hash = cookie_seen_hash(packet, on);
+	/* Cookies can be gathered: who is out since then is out. */
+	found = unwelcome(packet, listener, stats, on);
+	if (found != GO_ON)
+		return found;
+	hash = cookie_seen_hash(packet, packet->sequence, on);
 	now_ns = bpf_ktime_get_ns();
 	if (cookie_seen_take(hash, now_ns))
 		return VERDICT_PASS_ESTABLISHED;
 	found = admit(packet, listener, stats, on, now_ns);
 	if (found != VERDICT_PASS_NEW)
 		return found;
-	cookie_seen_put(hash, now_ns);
+	cookie_seen_put(hash, now_ns, COOKIE_SEEN_ACK_TICKS);
 	stats->cookies_back++;
 	stats->passed++;
 	return VERDICT_PASS_COOKIE;

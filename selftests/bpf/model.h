@@ -27,6 +27,7 @@
 #define MODEL_CONNECTED	   64
 #define MODEL_SOCKETS	   32
 #define MODEL_COOKIES	   256
+#define MODEL_HANDSHAKES   4096
 #define MODEL_NONE	   0xffffffffu
 
 #define MODEL_SECOND_NS 1000000000ull
@@ -53,10 +54,10 @@ struct model_cookie {
 	uint32_t mss_index; /* what is in it */
 };
 
-/* A handshake that a cookie ended, let in a moment ago. */
+/* A handshake that was let in a moment ago, and whose cookie may come (again). */
 struct model_handshake {
 	struct model_tuple tuple;
-	uint32_t sequence;
+	uint32_t sequence; /* of the segment with the cookie */
 	uint64_t admitted_ns; /* 0: what it allows was used up */
 };
 
@@ -113,7 +114,7 @@ struct model {
 	unsigned n_sockets;
 	struct model_cookie cookies[MODEL_COOKIES]; /* the last ones sent */
 	unsigned n_cookies;
-	struct model_handshake handshakes[MODEL_COOKIES]; /* likewise */
+	struct model_handshake handshakes[MODEL_HANDSHAKES]; /* likewise */
 	unsigned n_handshakes;
 	bool keeps_length; /* the gate is one of several programs: gate_chain.bpf.c */
 	unsigned syncookies; /* the sysctl; no queue of a listener is ever full */

@@ -284,6 +284,46 @@ static inline struct model_socket *model_cookie_maker(struct model *model,
 	return socket && socket->listening ? socket : NULL;
 }
 
+/* May this source connect at all? MODEL_PARSED_TCP: it may. */
+static inline unsigned model_unwelcome(struct model *model, const struct model_packet *packet,
+				       const struct sluice_listener *listener, uint64_t now_ns)
+{
+	struct sluice_listener_stats *stats = &model->stats[listener->id];
+	unsigned found = model_acl(model, &packet->tuple, listener->acl);
+
+	if (found != MODEL_PARSED_TCP) {
+		stats->denied++;
+		return found;
+	}
+	if (!model->on.penalties_until_ns ||
+	    !model_penalty(model, &packet->tuple, SLUICE_PENALTY_CONNECTIONS, now_ns))
+		return MODEL_PARSED_TCP;
+	stats->penalized++;
+	return VERDICT_DROP_PENALTY;
+}
+
+/* A handshake was counted: what still comes of it is not to be counted again. */
+static inline void model_counted(struct model *model, const struct model_packet *packet,
+				 uint32_t sequence, uint64_t now_ns)
+{
+	model->handshakes[model->n_handshakes++ % MODEL_HANDSHAKES] = (struct model_handshake){
+		packet->tuple, sequence, now_ns
+	};
+}
+
+/* May cookies of this listener still come back? The kernel takes one for two minutes. */
+static inline bool model_cookies_return(struct model *model, const struct sluice_listener *listener,
+					uint64_t now_ns)
+{
+	uint64_t *sent_ns = &model->cookie_sent_ns[listener->id];
+
+	if (!(listener->flags & (SLUICE_LISTENER_COOKIES_AUTO | SLUICE_LISTENER_COOKIES_ALWAYS)))
+		return false;
+	if (now_ns >= *sent_ns + 125 * MODEL_SECOND_NS)
+		*sent_ns = 0;
+	return *sent_ns;
+}
+
 static inline unsigned model_new_connection(struct model *model, const struct model_packet *packet,
 					    const struct sluice_listener *listener, uint64_t now_ns,
 					    const struct model_oracle *oracle,
@@ -296,16 +336,9 @@ static inline unsigned model_new_connection(struct model *model, const struct mo
 	unsigned found;
 
 	stats->syns++;
-	found = model_acl(model, &packet->tuple, listener->acl);
-	if (found != MODEL_PARSED_TCP) {
-		stats->denied++;
+	found = model_unwelcome(model, packet, listener, now_ns);
+	if (found != MODEL_PARSED_TCP)
 		return found;
-	}
-	if (model->on.penalties_until_ns &&
-	    model_penalty(model, &packet->tuple, SLUICE_PENALTY_CONNECTIONS, now_ns)) {
-		stats->penalized++;
-		return VERDICT_DROP_PENALTY;
-	}
 	if (listener->group < MODEL_GROUPS && model->groups[listener->group].used &&
 	    !model->groups[listener->group].live)
 		group = &model->groups[listener->group];
@@ -330,6 +363,9 @@ static inline unsigned model_new_connection(struct model *model, const struct mo
 		return found;
 	if (!refuse) {
 		stats->passed++;
+		/* TCP may answer with a cookie of its own, which would not be a second connection. */
+		if (model_cookies_return(model, listener, now_ns))
+			model_counted(model, packet, packet->sequence + 1, now_ns);
 		return group ? VERDICT_PASS_FAIL_OPEN : VERDICT_PASS_NEW;
 	}
 	stats->all_down++;
@@ -339,26 +375,13 @@ static inline unsigned model_new_connection(struct model *model, const struct mo
 	return VERDICT_RESET_ALL_DOWN;
 }
 
-/* May cookies of this listener still come back? The kernel takes one for two minutes. */
-static inline bool model_cookies_return(struct model *model, const struct sluice_listener *listener,
-					uint64_t now_ns)
-{
-	uint64_t *sent_ns = &model->cookie_sent_ns[listener->id];
-
-	if (!(listener->flags & (SLUICE_LISTENER_COOKIES_AUTO | SLUICE_LISTENER_COOKIES_ALWAYS)))
-		return false;
-	if (now_ns >= *sent_ns + 125 * MODEL_SECOND_NS)
-		*sent_ns = 0;
-	return *sent_ns;
-}
-
 /* A handshake that was let in a moment ago sends its first data: once that is no second one. */
 static inline bool model_is_same_again(struct model *model, const struct model_packet *packet,
 				       uint64_t now_ns, struct model_oracle *oracle)
 {
 	bool known = oracle->reason == VERDICT_PASS_ESTABLISHED;
 
-	for (unsigned i = 0; i < MODEL_COOKIES && i < model->n_handshakes; i++) {
+	for (unsigned i = 0; i < MODEL_HANDSHAKES && i < model->n_handshakes; i++) {
 		struct model_handshake *handshake = &model->handshakes[i];
 
 		if (handshake->sequence != packet->sequence ||
@@ -388,14 +411,16 @@ static inline unsigned model_later_packet(struct model *model, const struct mode
 		return VERDICT_PASS_ESTABLISHED;
 	if (socket && socket->cookie_ns && socket->cookie_ns + 120 * MODEL_SECOND_NS > now_ns &&
 	    model_cookie_back(model, packet)) {
+		/* Cookies can be gathered: who is out since then is out. */
+		found = model_unwelcome(model, packet, listener, now_ns);
+		if (found != MODEL_PARSED_TCP)
+			return found;
 		if (model_is_same_again(model, packet, now_ns, oracle))
 			return VERDICT_PASS_ESTABLISHED;
 		found = model_admit(model, packet, listener, now_ns);
 		if (found != VERDICT_PASS_NEW)
 			return found;
-		model->handshakes[model->n_handshakes++ % MODEL_COOKIES] = (struct model_handshake){
-			packet->tuple, packet->sequence, now_ns
-		};
+		model_counted(model, packet, packet->sequence, now_ns);
 		stats->cookies_back++;
 		stats->passed++;
 		return VERDICT_PASS_COOKIE;

@@ -298,6 +298,48 @@ static void denied_and_penalized_sources_get_no_cookie(void **state)
 	assert_verdict(*state, &syns[1], DROP_PENALTY);
 }
 
+/* Cookies are good for two minutes, and can be gathered before one is found out. */
+static void who_is_out_has_nothing_of_cookies_from_before(void **state)
+{
+	struct gate_bpf *gate = *state;
+	struct frame_spec acks[FAMILIES];
+
+	for (int i = 0; i < FAMILIES; i++)
+		acks[i] = ack_of(&syns[i], cookie_of(gate, &syns[i]));
+	put_acl(gate, "198.18.0.9", SLUICE_ACL_DENY);
+	assert_verdict(gate, &acks[0], DROP_ACL);
+	with_switches(gate, on.penalties_until_ns = ~0ull);
+	put_penalty(gate, "fd00::", SLUICE_PENALTY_CONNECTIONS, ~0ull);
+	assert_verdict(gate, &acks[1], DROP_PENALTY);
+	assert_int_equal(read_stats(gate, 1).passed, 0);
+}
+
+/* After a flood the stack still makes a cookie for each SYN that passes, with tcp_syncookies=2. */
+static void a_syn_that_was_counted_is_not_counted_again_by_its_cookie(void **state)
+{
+	struct sluice_listener listener = { .group = SLUICE_GROUP_NONE,
+					    .source_interval_ns = HOUR_NS,
+					    .flags = SLUICE_LISTENER_COOKIES_AUTO,
+					    .cookie_interval_ns = 1,
+					    .cookie_tolerance_ns = HOUR_NS };
+
+	for (int i = 0; i < FAMILIES; i++) {
+		struct frame_spec ack, other = syns[i];
+
+		set_listener(*state, (struct sluice_listener){
+					     .group = SLUICE_GROUP_NONE,
+					     .flags = SLUICE_LISTENER_COOKIES_ALWAYS });
+		ack = ack_of(&syns[i], cookie_of(*state, &syns[i]));
+		other.source_port++;
+		other = ack_of(&other, cookie_of(*state, &other));
+		set_listener(*state, listener);
+		assert_verdict(*state, &syns[i], PASS_NEW);
+		assert_verdict(*state, &ack, PASS_ESTABLISHED);
+		assert_verdict(*state, &ack, DROP_SOURCE_LIMIT); /* once */
+		assert_verdict(*state, &other, DROP_SOURCE_LIMIT);
+	}
+}
+
 static void a_group_that_is_down_refuses_instead(void **state)
 {
 	set_listener(*state, (struct sluice_listener){ .group = 3,
@@ -458,6 +500,8 @@ int main(void)
 		COOKIE_TEST(a_wrong_cookie_is_no_new_connection),
 		COOKIE_TEST(the_limits_count_when_the_cookie_comes_back),
 		COOKIE_TEST(denied_and_penalized_sources_get_no_cookie),
+		COOKIE_TEST(who_is_out_has_nothing_of_cookies_from_before),
+		COOKIE_TEST(a_syn_that_was_counted_is_not_counted_again_by_its_cookie),
 		COOKIE_TEST(a_group_that_is_down_refuses_instead),
 		COOKIE_TEST(auto_begins_when_syns_come_too_fast),
 		COOKIE_TEST(segments_are_looked_up_only_while_cookies_may_come_back),
