@@ -23,6 +23,7 @@ def pytest_configure(config):
                                if hasattr(config, "workerinput") else compile_protos())
     config.addinivalue_line("markers", "l7: needs no kernel part; runs with kernel.mode off too")
     config.addinivalue_line("markers", "kernel: needs namespaces, BPF and XDP")
+    config.addinivalue_line("markers", "emulated: of these, for emulated machines too (vmtest)")
     config.addinivalue_line("markers", "interop: other people's stacks and suites; a suite of its own")
 
 

@@ -12,7 +12,7 @@ from harness.proc import run, wait_for
 from peers import calls
 from test_gate import knock
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.emulated]
 
 LATE = "198.18.4"  # .1 the balancer's, .2 and .3 the client's
 

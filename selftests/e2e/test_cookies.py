@@ -134,6 +134,7 @@ def address_of(lab, family):
     return getattr(lab.world.lb, family)
 
 
+@pytest.mark.emulated
 @FAMILIES
 def test_calls_on_connections_that_cookies_made(lab, client, sluice, family):
     target = lab.target(address_of(lab, family), ALWAYS, tag="always")

@@ -8,7 +8,7 @@ from harness.lab import Backend
 from harness.proc import wait_for
 from peers import calls
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.emulated]
 
 
 @pytest.fixture(scope="module")
