@@ -215,6 +215,17 @@ if [[ $WORLD_MODE == kernel ]]; then
 	after=$(verdict drop_source_limit)
 	say "verdict drop_source_limit: $before before, $after after"
 	check "XDP dropped what was over the limit" between 500 "$((after - before))" 10000000
+
+	banner "One packet explained, and its source shut out"
+	show "sluicectl penalize 198.18.0.66 --for 1m --level packets"
+	ctl penalize 198.18.0.66 --for 1m --level packets | indent
+	show "sluicectl explain 198.18.0.66:40000 198.18.0.1:443   # what becomes of its next SYN, and why"
+	ctl explain 198.18.0.66:40000 198.18.0.1:443 | indent
+	check "the gate would drop it for the penalty" [ "$(query 'j["verdict"]' \
+		ctl explain 198.18.0.66:40000 198.18.0.1:443 --json)" = drop_penalty_all ]
+	check "and asking has counted nothing" [ "$(verdict drop_penalty_all)" = 0 ]
+	check "others are served" client call "hello" --target 198.18.0.1:443
+	ctl pardon 198.18.0.66 | indent
 fi
 
 banner "A backend is killed under load"
@@ -287,6 +298,7 @@ if [[ $HOLD == 1 ]]; then
 
 		    call --count 10                      calls, and who answered
 		    sluicectl backends                   or groups, workers, listeners, verdicts, status
+		    sluicectl top                        all of it live; events --follow: what XDP does
 		    flood                                a flood, to be met by XDP
 		    kill-backend 2; start-backend 2      watch the health change
 		    edit-config                          then: sluicectl reload
