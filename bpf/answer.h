@@ -42,12 +42,19 @@ static __always_inline __u16 answer_fold(__u64 sum)
 	return ~sum;
 }
 
-/* Nobody answers a group address (RFC 9293 3.9.2.3). */
-static __always_inline bool answer_is_to_group(struct xdp_md *ctx)
+/* Nobody answers what came to a group address, or from one or from none, which only a forger sends
+ * (RFC 1122 3.2.1.3, RFC 9293 3.9.2.3): what goes out would multiply. The stack does not either. */
+static __always_inline bool answer_is_for_nobody(struct xdp_md *ctx, const struct packet *packet)
 {
 	struct ethhdr *ethernet = (void *)(long)ctx->data;
+	__u32 last = bpf_ntohl(packet->source[3]);
 
-	return (void *)(ethernet + 1) > (void *)(long)ctx->data_end || (ethernet->h_dest[0] & 1);
+	if ((void *)(ethernet + 1) > (void *)(long)ctx->data_end || (ethernet->h_dest[0] & 1))
+		return true;
+	if (packet->ipv4)
+		return !last || last >> 28 == 0xe || last == 0xffffffff;
+	return *(const __u8 *)packet->source == 0xff ||
+	       !(packet->source[0] | packet->source[1] | packet->source[2] | last);
 }
 
 static __always_inline void answer_swap_macs(struct ethhdr *ethernet)

@@ -55,7 +55,7 @@ static __always_inline __u32 cookie_instead(struct xdp_md *ctx, const struct pac
 	if (!times || !cookie_wanted(listener, times, now_ns))
 		return GO_ON;
 	/* The stack would not take it either. */
-	if (answer_is_to_group(ctx))
+	if (answer_is_for_nobody(ctx, packet))
 		return VERDICT_DROP_MALFORMED;
 	if (cookie_send(ctx, packet, listener, now_ns))
 		return GO_ON;
@@ -70,7 +70,7 @@ static __always_inline __u32 refuse(struct xdp_md *ctx, const struct packet *pac
 				    const struct sluice_group *group,
 				    const struct sluice_switches *on)
 {
-	if (group->on_all_down != SLUICE_ALL_DOWN_RESET || answer_is_to_group(ctx))
+	if (group->on_all_down != SLUICE_ALL_DOWN_RESET || answer_is_for_nobody(ctx, packet))
 		return VERDICT_DROP_ALL_DOWN;
 	if (on->events_mask & (1ull << VERDICT_RESET_ALL_DOWN))
 		event_send(ctx, packet, VERDICT_RESET_ALL_DOWN, listener->id);

@@ -324,6 +324,21 @@ static inline bool model_cookies_return(struct model *model, const struct sluice
 	return *sent_ns;
 }
 
+/* What was sent to a group of machines, or by one, or by nobody, gets no answer (RFC 9293 3.9.2.3, RFC
+ * 1122 3.2.1.3). */
+static inline bool model_is_unanswerable(const struct model_packet *packet)
+{
+	static const uint8_t nobody[16], everybody[] = { 255, 255, 255, 255 };
+	const uint8_t *source = packet->tuple.source;
+
+	if (packet->bytes[0] & 1)
+		return true;
+	if (!packet->tuple.ipv4)
+		return source[0] == 0xff || !memcmp(source, nobody, 16);
+	return (source[12] >= 224 && source[12] < 240) || !memcmp(source + 12, everybody, 4) ||
+	       !memcmp(source + 12, nobody, 4);
+}
+
 static inline unsigned model_new_connection(struct model *model, const struct model_packet *packet,
 					    const struct sluice_listener *listener, uint64_t now_ns,
 					    const struct model_oracle *oracle,
@@ -344,8 +359,7 @@ static inline unsigned model_new_connection(struct model *model, const struct mo
 		group = &model->groups[listener->group];
 	refuse = group && group->on_all_down != SLUICE_ALL_DOWN_ACCEPT;
 	wants_cookie = !refuse && model_wants_cookies(model, listener, now_ns, oracle);
-	/* Nobody answers what was sent to a group of machines (RFC 9293 3.9.2.3). */
-	if (wants_cookie && (packet->bytes[0] & 1))
+	if (wants_cookie && model_is_unanswerable(packet))
 		return VERDICT_DROP_MALFORMED;
 	maker = wants_cookie ? model_cookie_maker(model, packet) : NULL;
 	if (maker)
@@ -369,7 +383,7 @@ static inline unsigned model_new_connection(struct model *model, const struct mo
 		return group ? VERDICT_PASS_FAIL_OPEN : VERDICT_PASS_NEW;
 	}
 	stats->all_down++;
-	if (group->on_all_down != SLUICE_ALL_DOWN_RESET || (packet->bytes[0] & 1))
+	if (group->on_all_down != SLUICE_ALL_DOWN_RESET || model_is_unanswerable(packet))
 		return VERDICT_DROP_ALL_DOWN;
 	model_reset(answer, packet);
 	return VERDICT_RESET_ALL_DOWN;

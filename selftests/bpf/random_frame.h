@@ -44,7 +44,14 @@ static inline void random_source(uint8_t address[16], bool ipv4)
 					    "203.0.113.128" };
 	static const char *const six[] = { "fd00::", "fd00:0:0:1::", "fd00:0:1::", "2001:db8::",
 					   "2001:db8:8000::", "::ffff:198.18.0.0" };
+	static const char *const nobody4[] = { "0.0.0.0", "224.0.0.1", "239.1.2.3",
+					       "255.255.255.255" };
+	static const char *const nobody6[] = { "::", "ff02::1" };
 
+	if (random_chance(2)) {
+		random_of_pool(address, ipv4 ? nobody4 : nobody6, ipv4 ? 4 : 2);
+		return;
+	}
 	if (ipv4)
 		random_of_pool(address, four, random_chance(70) ? 1 : 5);
 	else

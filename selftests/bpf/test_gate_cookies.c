@@ -441,6 +441,28 @@ static int connect_to(bool ipv6, uint16_t *ret_port)
 	return fd;
 }
 
+/* The answer would go to many, or to none. The stack drops such a SYN, so it makes no difference to it. */
+static void a_source_that_nobody_can_be_gets_no_cookie(void **state)
+{
+	static const char *const sources[] = { "0.0.0.0", "224.0.0.5", "239.255.255.255",
+					       "255.255.255.255", "::", "ff02::1" };
+	static const char *const hosts[] = { "223.255.255.255", "240.0.0.1", "fe80::1", "::2" };
+
+	for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++) {
+		struct frame_spec syn = syns[!!strchr(sources[i], ':')];
+
+		syn.source = sources[i];
+		assert_verdict(*state, &syn, DROP_MALFORMED);
+	}
+	assert_int_equal(read_stats(*state, 1).cookies, 0);
+	for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++) {
+		struct frame_spec syn = syns[!!strchr(hosts[i], ':')];
+
+		syn.source = hosts[i];
+		assert_verdict(*state, &syn, COOKIE_SENT);
+	}
+}
+
 static void segments_of_connections_are_no_strays(void **state)
 {
 	struct gate_bpf *gate = *state;
@@ -507,6 +529,7 @@ int main(void)
 		COOKIE_TEST(segments_are_looked_up_only_while_cookies_may_come_back),
 		COOKIE_TEST(without_sysctl_or_socket_there_is_no_cookie),
 		COOKIE_TEST(a_syn_to_a_group_address_gets_no_cookie),
+		COOKIE_TEST(a_source_that_nobody_can_be_gets_no_cookie),
 		COOKIE_TEST(segments_of_connections_are_no_strays),
 		COOKIE_TEST(a_syn_of_a_connection_is_the_stacks),
 	};
