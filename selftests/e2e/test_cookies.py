@@ -204,6 +204,41 @@ def test_messages_of_mebibytes_cross_both_ways(lab, client, sluice, timestamps):
     assert outcome.code == 0 and len(outcome.reply["payload"]) == 8 << 20
 
 
+@FAMILIES
+def test_the_mss_leaves_room_for_the_interface(lab, client, sluice, family):
+    """Clients with larger frames would send what the interface does not take, and hang."""
+    forged = "198.19.0.9" if family == "address" else "fd00:198:19::9"
+    lab.world.lb.run("ip", "link", "set", "front0", "mtu", "1400")
+    try:
+        found, rose = change(sluice, "always", lambda: client.run(
+            synflood.announced_mss, "c0", mac(lab), forged, address_of(lab, family),
+            (40_001, ALWAYS), 8960))
+    finally:
+        lab.world.lb.run("ip", "link", "set", "front0", "mtu", "1500")
+    assert rose["cookies"] == 1 and found == (1360 if family == "address" else 1340)
+
+
+@FAMILIES
+@pytest.mark.parametrize("command", ["penalize", "acl"])
+def test_cookies_gathered_before_are_worth_nothing_to_who_is_out(lab, client, sluice, family, command):
+    address = address_of(lab, family)
+    forged = "198.19.0.9" if family == "address" else "fd00:198:19::9"
+    first = 40_010 if command == "penalize" else 40_020
+    ports = [(first + i, ALWAYS) for i in range(5)]
+    acks = client.run(synflood.gather, "c0", mac(lab), forged, address, ports)
+    out, back = (("penalize", forged), ("pardon", forged)) if command == "penalize" else \
+        (("acl", "add", forged), ("acl", "del", forged))
+    assert sluice.ctl.raw(*out).returncode == 0
+    try:
+        _, rose = change(sluice, "always", lambda: client.run(synflood.send, "c0", mac(lab), *acks[:4]))
+    finally:
+        assert sluice.ctl.raw(*back).returncode == 0
+    assert rose["drop_penalty" if command == "penalize" else "drop_acl"] == 4
+    assert rose["passed"] == 0
+    _, rose = change(sluice, "always", lambda: client.run(synflood.send, "c0", mac(lab), acks[4]))
+    assert rose["pass_cookie"] == 1
+
+
 def test_limits_hold_for_what_cookies_bring_back(lab, client, sluice):
     address = (lab.world.lb.address, LIMITED)
 
@@ -305,6 +340,8 @@ def test_flood_of_forged_sources(lab, client, sluice, family):
     wait_for(lambda: not row(sluice, "echo")["cookies_now"], 5, "the flood is over")
     found, rose = change(sluice, "echo", lambda: client.run(dial, target, 5))
     assert {code for code, _ in found} == {0} and rose["cookies"] == 0 and rose["pass_new"] == 5
+    # The stack makes cookies for these, and nobody counts them again.
+    assert rose["passed"] == 5 and rose["pass_cookie"] == 0
 
 
 def test_a_segment_with_no_valid_cookie_makes_no_connection(lab, client, sluice):

@@ -72,3 +72,33 @@ def send(device, mac, *frames):
         macs = bytes.fromhex(mac.replace(":", "")) + sender.getsockname()[4]
         for frame in frames:
             sender.send(macs + frame)
+
+
+def _answer(device, mac, source, target, ports, options):
+    """Sends a SYN; the TCP header and options of what answers it."""
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)) as peer:
+        peer.bind((device, 0))
+        peer.settimeout(5)
+        macs = bytes.fromhex(mac.replace(":", "")), peer.getsockname()[4]
+        peer.send(tcp_frame(macs, source, target, ports, options=options))
+        while True:
+            frame, (_, _, kind, *_) = peer.recvfrom(2000)
+            tcp = frame[54 if frame[12:14] == b"\x86\xdd" else 34:]
+            if kind != socket.PACKET_OUTGOING and tcp[:4] == struct.pack("!HH", *ports[::-1]):
+                return tcp
+
+
+def announced_mss(device, mac, source, target, ports, mss):
+    """The MSS in what answers a SYN with this one."""
+    tcp = _answer(device, mac, source, target, ports, struct.pack("!BBH", 2, 4, mss))
+    return struct.unpack("!H", tcp[22:24])[0]
+
+
+def gather(device, mac, source, target, ports):
+    """The ACKs, for send, that would end handshakes by the cookies which these SYNs get."""
+    acks = []
+    for pair in ports:
+        cookie, = struct.unpack("!I", _answer(device, mac, source, target, pair, LINUX_OPTIONS)[4:8])
+        acks.append(tcp_frame((b"", b""), source, target, pair, 0x10, (2, (cookie + 1) & 0xffffffff),
+                              b""))
+    return acks
