@@ -12,6 +12,7 @@
 #define STRAY_ICMPV6 58
 #define STRAY_ND_FIRST 133 /* ICMPv6 types of neighbour discovery, RFC 4861: without them no address */
 #define STRAY_ND_LAST  137 /* can be reached */
+#define STRAY_ND_HOPS  255 /* with any other the stack refuses them, so nobody but neighbours can send any */
 
 /* Is the destination a listener's address? packet->key holds it, unless ports_find made it "any". */
 static __always_inline bool stray_is_to_vip(const struct packet *packet,
@@ -27,11 +28,13 @@ static __always_inline bool stray_is_to_vip(const struct packet *packet,
 
 static __always_inline bool stray_is_discovery(struct xdp_md *ctx, const struct packet *packet)
 {
-	__u8 type;
+	__u32 hops_at = packet->l3_offset + __builtin_offsetof(struct ipv6hdr, hop_limit);
+	__u8 type, hops;
 
-	return packet->protocol == STRAY_ICMPV6 &&
+	return !packet->ipv4 && packet->protocol == STRAY_ICMPV6 &&
 	       !bpf_xdp_load_bytes(ctx, packet->l4_offset, &type, sizeof(type)) &&
-	       type >= STRAY_ND_FIRST && type <= STRAY_ND_LAST;
+	       type >= STRAY_ND_FIRST && type <= STRAY_ND_LAST &&
+	       !bpf_xdp_load_bytes(ctx, hops_at, &hops, sizeof(hops)) && hops == STRAY_ND_HOPS;
 }
 
 /* False: over the limit. Verified by itself. */

@@ -124,7 +124,8 @@ static inline unsigned model_parse_ipv6(struct model_packet *packet)
 	if (model_is_extension(next)) /* a ninth */
 		return VERDICT_DROP_MALFORMED;
 	packet->discovery = next == IPPROTO_ICMPV6 && packet->l4 < packet->len &&
-			    packet->bytes[packet->l4] >= 133 && packet->bytes[packet->l4] <= 137;
+			    packet->bytes[packet->l4] >= 133 && packet->bytes[packet->l4] <= 137 &&
+			    ip[7] == 255; /* else a neighbour did not send it */
 	return VERDICT_PASS_NOT_OURS;
 }
 

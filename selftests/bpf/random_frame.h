@@ -145,7 +145,7 @@ static inline uint32_t random_add_ipv6(struct random_frame *frame, const struct 
 	ip[0] = 0x60;
 	random_fill(ip + 1, 3);
 	ip[0] |= random_below(16);
-	ip[7] = (uint8_t)(1 + random_below(255));
+	ip[7] = random_chance(50) ? 255 : (uint8_t)(1 + random_below(255));
 	memcpy(ip + 8, tuple->source, 16);
 	memcpy(ip + 24, tuple->destination, 16);
 	for (uint32_t i = 0; i < n; i++) {

@@ -286,6 +286,7 @@ static void neighbour_discovery_is_never_limited(void **state)
 
 	limit_strays(*state, 1);
 	spec.protocol = IPPROTO_ICMPV6;
+	spec.ttl = 255;
 	for (unsigned round = 0; round < 3; round++) {
 		for (uint8_t type = 133; type <= 137; type++) {
 			frame_build(&frame, &spec);
@@ -298,6 +299,12 @@ static void neighbour_discovery_is_never_limited(void **state)
 	frame.bytes[frame.l4] = 128; /* echo request */
 	check_verdict(gate_run_bytes(*state, frame.bytes, frame.len).reason, VERDICT_PASS_NOT_OURS,
 		      __FILE__, __LINE__);
+	check_verdict(gate_run_bytes(*state, frame.bytes, frame.len).reason,
+		      VERDICT_DROP_STRAY_LIMIT, __FILE__, __LINE__);
+	/* A solicitation that came over a router is none, and the stack refuses it. */
+	spec.ttl = 254;
+	frame_build(&frame, &spec);
+	frame.bytes[frame.l4] = 135;
 	check_verdict(gate_run_bytes(*state, frame.bytes, frame.len).reason,
 		      VERDICT_DROP_STRAY_LIMIT, __FILE__, __LINE__);
 }
