@@ -225,6 +225,10 @@ def test_what_is_listed_can_be_narrowed_and_is_bounded(lab, sluice):
         ("10.1.2.3/32", "command"), ("10.1.2.3/32", path), ("10.0.0.0/8", path)])
     shown = text(sluice, "acl", "list", "10.1.2.3")
     assert f"3001 deny from {path}" in shown and "10.1.2.3/32" in shown and "59m" in shown
+    text(sluice, "acl", "add", "10.1.2.4")
+    row = next(line for line in text(sluice, "acl", "list", "10.1.2.4").splitlines()
+               if "command" in line and "10.1.2.4" in line)
+    assert row.split()[-1] == "-"  # it stays
 
 
 def processor_seconds(sluice):

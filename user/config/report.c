@@ -5,6 +5,7 @@
  * top to bottom.
  */
 #include "config/report.h"
+#include "config/utf8.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -180,23 +181,24 @@ void report_flush(struct reporter *reporter, const char *path, struct config_rep
 const char *report_quote(char out[REPORT_QUOTE_MAX], const char *text)
 {
 	const unsigned char *p = (const unsigned char *)text;
-	size_t shown = 0, len = 0;
+	size_t shown = 0, len = 0, n;
 
 	out[len++] = '"';
 	while (*p && shown < REPORT_QUOTE_BYTES && len < REPORT_QUOTE_MAX - 12) {
 		/* C0 and DEL are one byte; C1 is C2 80..9F in UTF-8 */
 		bool c1 = p[0] == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0;
 
-		if (*p < 0x20 || *p == 0x7f || c1) {
+		n = utf8_sequence(p, strnlen((const char *)p, 4));
+		if (!n || *p < 0x20 || *p == 0x7f || c1) {
 			p += c1;
 			len += (size_t)snprintf(out + len, 5, "\\x%02x", *p++);
 			shown += 4;
 			continue;
 		}
-		do { /* a whole character */
-			out[len++] = (char)*p++;
-			shown++;
-		} while ((*p & 0xc0) == 0x80 && len < REPORT_QUOTE_MAX - 8);
+		memcpy(out + len, p, n); /* a whole character */
+		p += n;
+		len += n;
+		shown += n;
 	}
 	if (*p)
 		len += (size_t)sprintf(out + len, "...");

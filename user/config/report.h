@@ -37,8 +37,8 @@ void report_no_memory(struct reporter *reporter);
 /* Appends what was collected, and frees it. */
 void report_flush(struct reporter *reporter, const char *path, struct config_report *report);
 
-/* text in double quotes, shortened, with control characters escaped: it comes from a file that may
- * hold anything and goes to a terminal. Returns out. */
+/* text in double quotes, shortened, with control characters and what is no UTF-8 escaped: it comes
+ * from a file that may hold anything, and goes to a terminal and into JSON. Returns out. */
 const char *report_quote(char out[REPORT_QUOTE_MAX], const char *text);
 
 #endif

@@ -4,8 +4,7 @@
  */
 #include "config/utf8.h"
 
-/* Length of the well-formed sequence at bytes, 0 where there is none. */
-static size_t utf8_sequence(const uint8_t *bytes, size_t len)
+size_t utf8_sequence(const uint8_t *bytes, size_t len)
 {
 	uint32_t point, least;
 	size_t n;

@@ -7,6 +7,9 @@
 
 #include "config/config.h"
 
+/* Length of the well-formed sequence at bytes, 0 where there is none. */
+size_t utf8_sequence(const uint8_t *bytes, size_t len);
+
 enum utf8_fault { UTF8_OK, UTF8_MALFORMED, UTF8_CONTROL };
 
 /* The first byte that is not UTF-8 (RFC 3629), or that begins a control character other than tab

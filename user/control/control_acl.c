@@ -91,6 +91,10 @@ static int read_request(const struct supervisor *supervisor, const json_t *reque
 		return -EINVAL;
 	}
 	what->expires_ns = for_ms ? loop_now(&supervisor->loop) + (uint64_t)ms * NS_PER_MS : 0;
+	if (json_object_get(request, "listener") && !listener) {
+		snprintf(why, size, "\"listener\" wants a name");
+		return -EINVAL;
+	}
 	what->listener = listener ? control_acl_listener(supervisor->current.config, listener) : NULL;
 	if (listener && !what->listener) {
 		snprintf(why, size, "there is no listener \"%.80s\"", listener);

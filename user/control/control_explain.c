@@ -395,6 +395,17 @@ static json_t *interfaces_json(const struct supervisor *supervisor, const struct
 	return interfaces;
 }
 
+/* ::ffff:192.0.2.1 is IPv4, here as in all other commands: no such packet is on a wire. */
+static void unmap(struct addr *addr)
+{
+	uint8_t bytes[16];
+
+	if (addr->sa.sa_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&addr->v6.sin6_addr))
+		return;
+	addr_to_mapped(addr, bytes);
+	addr_from_mapped(addr, bytes, addr_port(addr));
+}
+
 static const char *read_query(struct explain_query *query, const json_t *request)
 {
 	static const char *const known[] = { "command", "source", "destination", "packet",
@@ -419,6 +430,8 @@ static const char *read_query(struct explain_query *query, const json_t *request
 	if (!source || addr_parse(&query->source, source) || !destination ||
 	    addr_parse(&query->destination, destination))
 		return "source and destination are written 192.0.2.1:443 or [2001:db8::1]:443";
+	unmap(&query->source);
+	unmap(&query->destination);
 	if (packet && strcmp(packet, "syn") && strcmp(packet, "ack"))
 		return "a packet is \"syn\" or \"ack\"";
 	query->ack = packet && !strcmp(packet, "ack");

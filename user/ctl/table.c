@@ -25,7 +25,7 @@ static const char *cell(const json_t *row, const struct table_column *column, ch
 	const json_t *value = json_object_get(row, column->key);
 	const char *string;
 
-	if (!value)
+	if (!value || json_is_null(value))
 		return "-";
 	switch (column->kind) {
 	case TABLE_NUMBER:

@@ -63,7 +63,8 @@ static void errors_name_file_and_line(void **state)
 
 	pem_write_text(pem_path(folder, "bad.txt"),
 		       "10.0.0.0/8\n  10.0.0.1/8\n10.0.0\n\n10.0.0.0/33\n192.0.2.1 192.0.2.2\n"
-		       "1111111111111111111111111111111111111111111111111111111111111111111111111\n");
+		       "1111111111111111111111111111111111111111111111111111111111111111111111111\n"
+		       "\377" "10.0.0.\303\n");
 	load_acl(folder, KERNEL("deny: [1.2.3.4/8], deny_files: [bad.txt, none.txt, .]"),
 		 "@/sluice.yaml:1:49: prefix \"1.2.3.4/8\" has bits set behind its length, want them 0\n"
 		 "@/sluice.yaml:1:83: access list \"@/none.txt\" does not exist, want a file of "
@@ -77,7 +78,9 @@ static void errors_name_file_and_line(void **state)
 		 "@/bad.txt:6:1: bad prefix \"192.0.2.1 192.0.2.2\", want one a line such as "
 		 "203.0.113.0/24 or 2001:db8::/48\n"
 		 "@/bad.txt:7:1: bad prefix \"111111111111111111111111111111111111111111111111111111"
-		 "111111...\", want one a line such as 203.0.113.0/24 or 2001:db8::/48\n");
+		 "111111...\", want one a line such as 203.0.113.0/24 or 2001:db8::/48\n"
+		 "@/bad.txt:8:1: bad prefix \"\\xff10.0.0.\\xc3\", want one a line such as 203.0.113.0/24 "
+		 "or 2001:db8::/48\n");
 }
 
 static void a_prefix_that_is_denied_and_allowed_is_an_error(void **state)
