@@ -270,6 +270,17 @@ def _hammer(address, source, seconds):
             sock.close()
 
 
+def test_who_connects_anew_before_each_limit_is_out_too(client, sluice, address, sources):
+    bad, good = sources
+    client.run(rapid_reset, address, bad, 900)
+    client.run(rapid_reset, address, bad, 900)
+    row = wait_for(lambda: penalties(sluice).get(bad), 2, "a penalty")
+    assert row["reason"] == "abuse"
+    for _ in range(6):
+        client.run(rapid_reset, address, good, 200)  # calls that a client gave up
+    assert good not in penalties(sluice)
+
+
 @pytest.mark.parametrize("level", ["connections", "packets"])
 def test_penalize_closes_what_is_open_and_pardon_lets_in(client, sluice, address, sources, level):
     bad, good = sources

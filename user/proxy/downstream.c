@@ -231,6 +231,7 @@ static void end(struct downstream *downstream)
 	loop_timer_cancel(&worker->loop, &downstream->timer);
 	list_del(&downstream->link);
 	router_unref(downstream->last_router);
+	evidence_end(downstream);
 	evidence_leave(downstream);
 	state_store32(&worker->stats->connections, worker->stats->connections - 1);
 	free(downstream);

@@ -39,6 +39,7 @@ struct downstream {
 	/* evidence.h */
 	uint32_t source; /* its row, or SOURCE_NONE */
 	uint32_t good_calls, over_limit; /* not yet counted there */
+	bool abuse_told;		 /* it ended for that */
 	uint64_t told_ns;		 /* when they last were */
 	struct h2_options options;
 	struct addr peer;

@@ -18,6 +18,9 @@
 /* Calls are told at once where the last ones were told so long ago, and wait for others else. */
 #define TELL_NS		  (1 * NS_PER_S)
 #define OVER_LIMIT_BUNDLE 16
+/* Thousandths of what ends a connection: who cancels a few calls and goes has done nothing. Else one that
+ * begins anew just before that limit would reset streams for ever. */
+#define RESETS_OWED_MIN 250
 
 static const struct config_kernel *kernel_of(const struct worker *worker)
 {
@@ -165,18 +168,23 @@ void evidence_configure(struct worker *worker)
 
 /* ---- evidence ---- */
 
-void evidence_add(struct downstream *downstream, enum sluice_evidence what, uint32_t n)
+static void add_part(struct downstream *downstream, enum sluice_evidence what, uint64_t thousandths)
 {
 	struct worker *worker = downstream->worker;
 	const struct config_penalties *config = &kernel_of(worker)->penalties;
 
 	if (downstream->source == SOURCE_NONE || !config->enabled)
 		return;
-	if (!source_accuse(&worker->state, worker->slot, downstream->source, config, what, n,
-			   now_of(worker)))
+	if (!source_accuse(&worker->state, worker->slot, downstream->source, config, what,
+			   thousandths, now_of(worker)))
 		return;
 	worker_count(&worker->stats->penalties);
 	tell(worker, downstream->source);
+}
+
+void evidence_add(struct downstream *downstream, enum sluice_evidence what, uint32_t n)
+{
+	add_part(downstream, what, (uint64_t)n * SOURCE_PIECE);
 }
 
 void evidence_flush(struct downstream *downstream)
@@ -253,6 +261,20 @@ void evidence_down(struct downstream *downstream, enum h2_down why, int err)
 		return;
 	evidence_flush(downstream);
 	evidence_add(downstream, what, 1);
+	downstream->abuse_told = what == SLUICE_EVIDENCE_ABUSE;
 	if (is_penalized(downstream->worker, downstream))
 		h2_stop_reading(downstream->h2);
+}
+
+void evidence_end(struct downstream *downstream)
+{
+	uint32_t owed;
+
+	if (downstream->source == SOURCE_NONE || downstream->abuse_told)
+		return;
+	owed = h2_resets_owed(downstream->h2);
+	if (owed < RESETS_OWED_MIN)
+		return;
+	evidence_flush(downstream);
+	add_part(downstream, SLUICE_EVIDENCE_ABUSE, owed);
 }

@@ -34,6 +34,8 @@ void evidence_flush(struct downstream *downstream);
 void evidence_add(struct downstream *downstream, enum sluice_evidence what, uint32_t n);
 /* From h2's on_down. */
 void evidence_down(struct downstream *downstream, enum h2_down why, int err);
+/* At the connection's end, whoever ended it: what it stopped just short of. */
+void evidence_end(struct downstream *downstream);
 /* A call that ended with OK, and one over a route's rate. Counted in bundles. */
 void evidence_good(struct downstream *downstream);
 void evidence_over_limit(struct downstream *downstream);

@@ -214,6 +214,9 @@ void h2_trim(struct h2 *h2);
 
 /* Bytes received and sent, without TLS. */
 void h2_bytes(const struct h2 *h2, uint64_t *rx, uint64_t *tx);
+/* How much of the burst of resets that it has at once the client has used now, in thousandths: more than
+ * all of it ends the connection. */
+uint32_t h2_resets_owed(const struct h2 *h2);
 /* The TLS object under it (tls.h), or NULL. */
 struct tls *h2_tls(const struct h2 *h2);
 

@@ -270,6 +270,17 @@ void h2_session_guard_resets(struct h2 *h2)
 		h2_session_error(h2, H2_ENHANCE_YOUR_CALM, "streams reset too fast");
 }
 
+uint32_t h2_resets_owed(const struct h2 *h2)
+{
+	const struct h2_session *session = h2->session;
+	uint64_t now_ns = loop_now(h2->loop);
+
+	if (!session || session->resets.tat_ns <= now_ns)
+		return 0;
+	return (uint32_t)((session->resets.tat_ns - now_ns) * 1000 /
+			  (GUARD_RESET_INTERVAL_NS * GUARD_RESET_BURST));
+}
+
 void h2_session_stream_error(struct h2 *h2, struct h2_stream *stream, uint32_t code)
 {
 	if (stream->closing)

@@ -150,8 +150,8 @@ static void mark(struct state *state, struct sluice_source_state *source, uint64
 }
 
 bool source_accuse(struct state *state, uint32_t slot, uint32_t row,
-		   const struct config_penalties *config, enum sluice_evidence what, uint32_t n,
-		   uint64_t now_ns)
+		   const struct config_penalties *config, enum sluice_evidence what,
+		   uint64_t thousandths, uint64_t now_ns)
 {
 	struct sluice_source_state *source = sources_row(state, row);
 	struct sluice_source_set *set;
@@ -170,7 +170,8 @@ bool source_accuse(struct state *state, uint32_t slot, uint32_t row,
 	if (source->points < SOURCE_POINT || source->reason >= SLUICE_EVIDENCE_MAX ||
 	    config->points[what] >= config->points[source->reason])
 		source->reason = what;
-	add(&source->points, (uint64_t)config->points[what] * n * SOURCE_POINT, POINTS_MAX);
+	add(&source->points, config->points[what] * thousandths * (SOURCE_POINT / SOURCE_PIECE),
+	    POINTS_MAX);
 	source->seen_ns = now_ns;
 	penalty = is_enough(source, config) && !source_is_exempt(state, config, source->address);
 	if (!penalty)

@@ -25,6 +25,8 @@
 
 /* One point, as rows count them. */
 #define SOURCE_POINT 1000u
+/* One piece of evidence, as source_accuse counts them. */
+#define SOURCE_PIECE 1000u
 /* Good calls count up to so many times the threshold: more would let a source buy any attack. */
 #define SOURCE_GOOD_MAX 100u
 
@@ -59,12 +61,12 @@ static inline bool source_is_penalized(const struct sluice_source_state *row, ui
 void source_praise(struct state *state, uint32_t slot, uint32_t row,
 		   const struct config_penalties *config, uint32_t calls, uint64_t now_ns);
 /*
- * Counts n pieces of evidence. True where they bring a penalty: then the row says which, and the
- * epoch is raised; the caller tells the supervisor. The caller has a connection in row.
+ * Counts evidence, in thousandths of a piece. True where it brings a penalty: then the row says which,
+ * and the epoch is raised; the caller tells the supervisor. The caller has a connection in row.
  */
 bool source_accuse(struct state *state, uint32_t slot, uint32_t row,
-		   const struct config_penalties *config, enum sluice_evidence what, uint32_t n,
-		   uint64_t now_ns);
+		   const struct config_penalties *config, enum sluice_evidence what,
+		   uint64_t thousandths, uint64_t now_ns);
 
 /* What is held against a source now, and for it, in whole points. */
 void source_weigh(const struct sluice_source_state *source, const struct config_penalties *config,

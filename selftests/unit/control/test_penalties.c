@@ -101,7 +101,7 @@ static uint32_t offend(const char *text)
 	source_of_addr(&supervisor->state, &addr, source);
 	assert_int_equal(source_open(&supervisor->state, 0, source, 0, now(), &row),
 			 SOURCE_OPEN_COUNTED);
-	assert_true(source_accuse(&supervisor->state, 0, row, &defaults, SLUICE_EVIDENCE_ABUSE, 1,
+	assert_true(source_accuse(&supervisor->state, 0, row, &defaults, SLUICE_EVIDENCE_ABUSE, SOURCE_PIECE,
 				  now()));
 	source_close(&supervisor->state, 0, row);
 	return row;

@@ -83,7 +83,7 @@ static int teardown(void **state)
 
 static bool accuse(enum sluice_evidence what, uint32_t n, uint64_t now_ns)
 {
-	return source_accuse(&shared, 0, row, &config, what, n, now_ns);
+	return source_accuse(&shared, 0, row, &config, what, (uint64_t)n * SOURCE_PIECE, now_ns);
 }
 
 static const struct sluice_source_state *at(void)
@@ -115,6 +115,14 @@ static void test_one_abuse_is_enough(void **state)
 	(void)state;
 	assert_true(accuse(SLUICE_EVIDENCE_ABUSE, 1, BEGIN));
 	assert_int_equal(at()->reason, SLUICE_EVIDENCE_ABUSE);
+}
+
+static void test_parts_of_a_piece_add_up(void **state)
+{
+	(void)state;
+	assert_false(source_accuse(&shared, 0, row, &config, SLUICE_EVIDENCE_ABUSE, 900, BEGIN));
+	assert_int_equal(at()->points, 90 * SOURCE_POINT);
+	assert_true(source_accuse(&shared, 0, row, &config, SLUICE_EVIDENCE_ABUSE, 250, BEGIN));
 }
 
 static void test_points_halve_with_each_half_life(void **state)
@@ -344,6 +352,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_the_threshold_brings_a_penalty_and_the_row_says_which),
 		TEST(test_one_abuse_is_enough),
+		TEST(test_parts_of_a_piece_add_up),
 		TEST(test_points_halve_with_each_half_life),
 		TEST(test_what_is_shown_is_what_it_comes_to_now),
 		TEST(test_many_small_steps_decay_as_one_large_one),
