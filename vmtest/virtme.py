@@ -12,7 +12,7 @@ ROOT = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)),
 sys.path.insert(0, os.path.join(ROOT, "selftests"))
 from runner import process  # pylint: disable=wrong-import-position
 
-MEMORY = "3G"
+MEMORY = "4G"
 PROBE_SECONDS = 60
 
 

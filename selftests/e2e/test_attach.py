@@ -12,7 +12,7 @@ from harness.proc import run, wait_for
 from peers import calls
 from test_gate import knock
 
-pytestmark = [pytest.mark.kernel, pytest.mark.emulated]
+pytestmark = pytest.mark.kernel
 
 LATE = "198.18.4"  # .1 the balancer's, .2 and .3 the client's
 
@@ -234,6 +234,7 @@ def test_foreign_program_on_what_appears_is_left_until_it_goes(lab, client, daem
     assert_guarded(client)
 
 
+@pytest.mark.emulated
 def test_chain_says_what_it_became(lab, client, daemon, backends, late):
     """Beside others where the kernel lets libxdp's dispatcher work, else alone, with the reason."""
     late.make()
@@ -256,6 +257,7 @@ def test_chain_says_what_it_became(lab, client, daemon, backends, late):
     assert_guarded(client)
 
 
+@pytest.mark.emulated
 def test_jumbo_frames_pass_in_native_mode(lab, client, daemon, backends, late):
     late.make(mtu=9000)
     sluice = daemon(guard(lab, backends, "late0", xdp="native"), "native")
@@ -297,6 +299,7 @@ def test_packets_that_pass_two_gates_are_warned_of(lab, daemon, backends, late):
     assert sluice.log().count("XDP runs twice") == 1
 
 
+@pytest.mark.emulated
 @pytest.mark.parametrize("where", ["late0", "late0.7"])
 def test_vlan(lab, client, daemon, backends, late, where):
     """On the device below, natively, tags are read through; on the VLAN device it is generic."""
@@ -314,6 +317,7 @@ def test_vlan(lab, client, daemon, backends, late, where):
     assert_guarded(client)
 
 
+@pytest.mark.emulated
 def test_bond(lab, client, daemon, backends, late):
     """On the bond, not on its parts; the kernel refuses it on a part that it has taken already."""
     late.make()
