@@ -28,7 +28,9 @@ try_device() {
 	ip link del vmtest0 2>/dev/null
 }
 try_device bond name vmtest0 type bond
-try_device VLAN link lo name vmtest0 type vlan id 5
+ip link add vmtest1 type veth peer name vmtest2 2>/dev/null
+try_device VLAN link vmtest1 name vmtest0 type vlan id 5
+ip link del vmtest1 2>/dev/null
 
 /usr/bin/python3 vmtest/features.py "$build" | sed 's/^/@vmtest feature /'
 
