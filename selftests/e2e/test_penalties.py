@@ -315,7 +315,7 @@ def test_offence_counts(client, sluice, address, sources, offence, times, reason
     for i in range(times):  # the first of five has decayed a little when the last comes
         assert bad not in penalties(sluice), f"after {i} already"
         client.run(offence, address, bad)
-    row = wait_for(lambda: penalties(sluice).get(bad), 2, f"a penalty after {times}")
+    row = wait_for(lambda: penalties(sluice).get(bad), 5, f"a penalty after {times}")
     assert row["reason"] == reason
 
 

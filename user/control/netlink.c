@@ -94,7 +94,10 @@ void netlink_read(const void *data, size_t len,
 	const struct nlmsghdr *message = data;
 	int left = (int)len;
 
-	for (; NLMSG_OK(message, left); message = NLMSG_NEXT(message, left)) {
+	/* NLMSG_OK, without its comparison of signs. */
+	for (; left >= (int)sizeof(*message) && message->nlmsg_len >= sizeof(*message) &&
+	       message->nlmsg_len <= (unsigned)left;
+	     message = NLMSG_NEXT(message, left)) {
 		struct netlink_link link;
 
 		if (message->nlmsg_type == NLMSG_ERROR &&
