@@ -140,8 +140,9 @@ static struct router *make_router(uint8_t ways)
 
 static void setup(void)
 {
-	int fds[STATE_FDS] = { -1, -1, -1, -1, -1, -1 };
+	int fds[STATE_FDS];
 
+	memset(fds, 0xff, sizeof(fds)); /* -1 each: all are to be made */
 	signal(SIGPIPE, SIG_IGN);
 	log_init("fuzz", LOG_ERROR, LOG_TEXT);
 	listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
